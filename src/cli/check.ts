@@ -1,0 +1,144 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Catalog } from '../catalog/catalog.js';
+import { systemClock } from '../clock.js';
+import { findConfigFile, loadConfig } from '../config/load.js';
+import type { Config, ServerConfig } from '../config/schema.js';
+import { createConnect, type Connect } from '../downstream/connect.js';
+import { messageOf } from '../errors.js';
+import { setLogLevel, type LogLevel } from '../logger.js';
+import { PROXY_PROFILE } from '../protocol/client.js';
+import { isFields, type Fields } from '../protocol/messages.js';
+import { Binding } from '../session/binding.js';
+import { openSqliteStore } from '../store/sqlite.js';
+import type { Store } from '../store/types.js';
+import { EXIT_FAILED } from './exit.js';
+
+interface CheckOptions {
+  config?: string;
+  json?: true;
+  logLevel: LogLevel;
+}
+
+/** What one server offers, by its names as clients see them; or why it does not. */
+interface Finding {
+  server: string;
+  ok: boolean;
+  error?: string;
+  name?: string;
+  version?: string;
+  protocolVersion?: string;
+  tools: string[];
+  resources: string[];
+  prompts: string[];
+}
+
+const LISTS = [
+  ['tools', 'tools/list', 'name'],
+  ['resources', 'resources/list', 'uri'],
+  ['prompts', 'prompts/list', 'name'],
+] as const;
+
+/** `mcp-session-proxy check`: the config is sound, each server starts, and this is what it offers. */
+export async function check(options: CheckOptions): Promise<void> {
+  setLogLevel(options.logLevel);
+  const config = loadConfig(options.config ?? findConfigFile());
+  const store = openSqliteStore(':memory:');
+  const folder = mkdtempSync(join(tmpdir(), 'mcp-session-proxy-check-'));
+  try {
+    const connect = createConnect(systemClock, { started: () => {}, ended: () => {} });
+    const catalog = new Catalog(config.servers);
+    const findings = await Promise.all(
+      config.servers.map((server) => inspect(server, { connect, store, folder, catalog })),
+    );
+    if (options.json)
+      console.log(
+        JSON.stringify({ file: config.file, warnings: config.warnings, servers: findings }, null, 2),
+      );
+    else print(config, findings);
+    if (findings.some(({ ok }) => !ok)) process.exitCode = EXIT_FAILED;
+  } finally {
+    store.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function inspect(
+  config: ServerConfig,
+  { connect, store, folder, catalog }: { connect: Connect; store: Store; folder: string; catalog: Catalog },
+): Promise<Finding> {
+  const finding: Finding = { server: config.name, ok: true, tools: [], resources: [], prompts: [] };
+  const audience = { notify: () => {}, outlet: () => undefined };
+  const binding = new Binding({ store, clock: systemClock, connect, config, owner: 'check', audience });
+  try {
+    await binding.ready({
+      context: {
+        client: PROXY_PROFILE,
+        variables: { 'session.dir': folder, 'session.id': 'check', 'session.name': 'check' },
+      },
+      prepare: () => Promise.resolve(),
+    });
+    const { serverInfo, protocolVersion } = binding.description ?? {};
+    if (isFields(serverInfo)) Object.assign(finding, { name: serverInfo.name, version: serverInfo.version });
+    Object.assign(finding, { protocolVersion });
+    for (const [list, method, key] of LISTS) {
+      if (binding.offers(list)) finding[list] = await listAll(binding, catalog, list, method, key);
+    }
+  } catch (error) {
+    finding.ok = false;
+    finding.error = messageOf(error);
+  } finally {
+    await binding.release('was stopped after the check');
+  }
+  return finding;
+}
+
+async function listAll(
+  binding: Binding,
+  catalog: Catalog,
+  list: string,
+  method: string,
+  key: string,
+): Promise<string[]> {
+  const names: string[] = [];
+  let params: Fields = {};
+  for (;;) {
+    const outcome = await binding.call(method, params);
+    if ('error' in outcome) throw new Error(`${method}: ${outcome.error.message}`);
+    const items = catalog.expose(binding.config.name, method, outcome.result)[list];
+    if (Array.isArray(items)) names.push(...items.map((item: Fields) => String(item[key])));
+    if (outcome.result.nextCursor === undefined) return names;
+    params = { cursor: outcome.result.nextCursor };
+  }
+}
+
+function print(config: Config, findings: Finding[]): void {
+  console.log(`${config.file} is valid.`);
+  for (const warning of config.warnings) console.log(`  warning: ${warning}`);
+  const rows = [
+    ['SERVER', 'STATE', 'NAME', 'REVISION', 'TOOLS', 'RESOURCES', 'PROMPTS'],
+    ...findings.map(({ server, ok, name, version, protocolVersion, tools, resources, prompts }) => [
+      server,
+      ok ? 'ok' : 'FAILED',
+      name === undefined ? '' : `${name} ${version ?? ''}`.trim(),
+      protocolVersion ?? '',
+      String(tools.length),
+      String(resources.length),
+      String(prompts.length),
+    ]),
+  ];
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  console.log();
+  for (const row of rows)
+    console.log(
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    );
+  for (const { server, error, tools } of findings) {
+    console.log();
+    console.log(error === undefined ? `${server}: ${tools.join(', ') || 'no tools'}` : error);
+  }
+}

@@ -1,0 +1,40 @@
+#!/usr/bin/env node
+import { Command, Option } from 'commander';
+import { LOG_LEVELS } from '../logger.js';
+import { VERSION } from '../version.js';
+import { check } from './check.js';
+import { guarded } from './exit.js';
+import { schema } from './schema.js';
+import { serve } from './serve.js';
+
+const program = new Command('mcp-session-proxy')
+  .description('Sticky, isolated, durable sessions in front of any MCP server.')
+  .version(VERSION)
+  .enablePositionalOptions();
+
+const config = () =>
+  new Option('-c, --config <file>', 'config file; default: ./mcp-proxy.yaml, then the user config folder');
+const level = () =>
+  new Option('--log-level <level>', 'what to log on stderr').choices(LOG_LEVELS).default('info');
+
+program
+  .command('serve', { isDefault: true })
+  .description('serve the configured servers over HTTP or stdio')
+  .addOption(config())
+  .option('--http [host:port]', 'serve Streamable HTTP; default address: listen in the config')
+  .option('--stdio', 'serve one client on stdin and stdout; the default when stdin is a pipe')
+  .option('--session <name>', 'the session that the client on stdin attaches to')
+  .addOption(level())
+  .action(guarded(serve));
+
+program
+  .command('check')
+  .description('validate the config, start each server once and list what it offers')
+  .addOption(config())
+  .option('--json', 'print JSON instead of a table')
+  .addOption(level().default('error'))
+  .action(guarded(check));
+
+program.command('schema').description('print the JSON Schema of the config file').action(guarded(schema));
+
+await program.parseAsync();

@@ -1,0 +1,203 @@
+import { z } from 'zod';
+import { duration, size } from './units.js';
+
+/** The config file, described once: validation, defaults, types and the JSON Schema for editors all come from here. */
+
+/** Numbers may come out of a `${VARIABLE}`, and those are text. */
+const count = (least: number) =>
+  z.union([z.int().min(least), z.string().regex(/^\d+$/).transform(Number).pipe(z.int().min(least))], {
+    error: `must be a whole number, ${least} or more`,
+  });
+
+const strings = z.array(z.string());
+
+const listen = z.strictObject({
+  host: z
+    .string()
+    .default('127.0.0.1')
+    .describe('Address to listen on. Anything but loopback needs allowedHosts.'),
+  port: count(0).default(8808).describe('TCP port; 0 takes any free one.'),
+  path: z
+    .string()
+    .regex(/^\/[\w\-./]*$/, 'must start with a slash')
+    .default('/mcp')
+    .describe('Path of the MCP endpoint.'),
+  allowedHosts: strings
+    .default([])
+    .describe('Host names clients may use besides localhost, 127.0.0.1 and [::1]. Others get 403.'),
+  allowedOrigins: strings
+    .default([])
+    .describe(
+      'Origins of web pages that may call, like https://app.example.com. Loopback origins always may.',
+    ),
+  maxBody: size()
+    .default(4 * 1024 ** 2)
+    .describe('Largest request body; more gets 413.'),
+});
+
+const sessions = z.strictObject({
+  ttl: duration()
+    .default(1_800_000)
+    .describe('Idle time after which a session is paused and its servers stopped.'),
+  retention: duration()
+    .default(604_800_000)
+    .describe('Time after the last use at which a session is deleted.'),
+  max: count(1)
+    .default(1000)
+    .describe('Sessions with running servers; beyond it the longest idle one is paused.'),
+  maxPerPrincipal: count(1).default(100).describe('The same for the sessions of one principal.'),
+  unidentified: z
+    .enum(['new', 'principal', 'reject'])
+    .default('new')
+    .describe("What a client without a session gets: a new one, its principal's default one, or an error."),
+});
+
+const SERVER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$/;
+
+const server = z
+  .strictObject({
+    command: z.string().min(1).optional().describe('Program of a local server; started without a shell.'),
+    args: strings
+      .default([])
+      .describe('Its arguments. ${session.dir}, ${session.id}, ${session.name} are filled in.'),
+    env: z
+      .record(z.string(), z.string())
+      .default({})
+      .describe('Environment besides HOME, LOGNAME, PATH, SHELL, TERM, USER.'),
+    cwd: z
+      .string()
+      .optional()
+      .describe('Working directory; relative to this file, which is also the default.'),
+    url: z
+      .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+      .optional()
+      .describe('Endpoint of a remote server.'),
+    headers: z
+      .record(z.string(), z.string())
+      .default({})
+      .describe('Headers of every request to a remote server.'),
+    transport: z
+      .enum(['auto', 'http', 'sse'])
+      .default('auto')
+      .describe('auto: Streamable HTTP, then HTTP+SSE.'),
+    scope: z
+      .enum(['session', 'principal', 'shared', 'call'])
+      .default('session')
+      .describe('Who shares one connection: a session, all sessions of a principal, everybody, or nobody.'),
+    tools: z
+      .strictObject({
+        include: strings.optional().describe('Only these tools; * stands for any text.'),
+        exclude: strings.default([]).describe('Not these tools.'),
+      })
+      .prefault({}),
+    timeouts: z
+      .strictObject({
+        start: duration().default(60_000).describe('From start to the answer to initialize.'),
+        call: duration()
+          .default(180_000)
+          .describe('A request without answer or progress; waiting for the user does not count.'),
+      })
+      .prefault({}),
+    concurrency: count(1)
+      .optional()
+      .describe('Tool calls of one connection at a time; without it there is no limit.'),
+    retry: z
+      .enum(['readOnly', 'never'])
+      .default('readOnly')
+      .describe('Send a call again after its server died: only tools that say readOnlyHint, or never.'),
+    maxMessage: size()
+      .default(64 * 1024 ** 2)
+      .describe('Largest message of a local server; a larger one fails its call.'),
+  })
+  .superRefine((value, context) => {
+    const wrong = (key: string, message: string) =>
+      context.addIssue({ code: 'custom', path: [key], message });
+    if (value.command === undefined && value.url === undefined) {
+      wrong('command', 'is missing: give "command" (a local server) or "url" (a remote one)');
+    } else if (value.command !== undefined && value.url !== undefined) {
+      wrong('url', 'cannot stand beside "command": a server is either local or remote');
+    } else if (value.url !== undefined) {
+      if (value.args.length > 0) wrong('args', 'is for local servers; a remote one takes "headers"');
+      if (Object.keys(value.env).length > 0)
+        wrong('env', 'is for local servers; a remote one takes "headers"');
+      if (value.cwd !== undefined) wrong('cwd', 'is for local servers');
+    } else if (Object.keys(value.headers).length > 0) {
+      wrong('headers', 'is for remote servers; a local one takes "env"');
+    }
+  });
+
+const servers = z.record(
+  z.string().regex(SERVER_NAME, 'must be 1 to 64 letters, digits, - or _, beginning with a letter or digit'),
+  server,
+);
+
+export const configSchema = z.strictObject({
+  $schema: z.string().optional(),
+  listen: listen.prefault({}),
+  store: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("SQLite file; relative to this file. Default: the user's state folder."),
+  sessions: sessions.prefault({}),
+  servers: servers.optional().describe('The MCP servers, by name.'),
+  mcpServers: servers.optional().describe('The same key under the name that MCP clients use.'),
+});
+
+export type ListenConfig = z.output<typeof listen>;
+export type SessionsConfig = z.output<typeof sessions>;
+type ServerEntry = z.output<typeof server>;
+
+interface CommonServerConfig extends Pick<
+  ServerEntry,
+  'scope' | 'tools' | 'timeouts' | 'retry' | 'maxMessage'
+> {
+  name: string;
+  concurrency: number;
+}
+
+export interface LocalServerConfig extends CommonServerConfig {
+  kind: 'local';
+  command: string;
+  args: string[];
+  env: Record<string, string>;
+  cwd: string;
+}
+
+export interface RemoteServerConfig extends CommonServerConfig {
+  kind: 'remote';
+  url: string;
+  headers: Record<string, string>;
+  transport: ServerEntry['transport'];
+}
+
+export type ServerConfig = LocalServerConfig | RemoteServerConfig;
+
+/** One config file, read, filled in and checked. Durations in milliseconds, sizes in bytes, paths absolute. */
+export interface Config {
+  file: string;
+  listen: ListenConfig;
+  /** The SQLite file; folders of sessions stand in a folder of its name without extension. */
+  store: string;
+  sessions: SessionsConfig;
+  servers: ServerConfig[];
+  /** What was passed over, one sentence each. */
+  warnings: string[];
+}
+
+/** One entry of `servers` as the rest of the program knows it; relative paths start at `folder`. */
+export function toServerConfig(
+  name: string,
+  entry: ServerEntry,
+  resolve: (path: string) => string,
+): ServerConfig {
+  const { command, args, env, cwd, url, headers, transport, concurrency, ...common } = entry;
+  const shared = { ...common, name, concurrency: concurrency ?? Infinity };
+  if (url !== undefined) return { ...shared, kind: 'remote', url, headers, transport };
+  return { ...shared, kind: 'local', command: command ?? '', args, env, cwd: resolve(cwd ?? '.') };
+}
+
+/** JSON Schema of the config file, for editors. */
+export function configJsonSchema(): Record<string, unknown> {
+  return { title: 'mcp-session-proxy', ...z.toJSONSchema(configSchema, { io: 'input' }) };
+}

@@ -1,0 +1,53 @@
+/**
+ * `${NAME}` and `${NAME:-default}` in any text of the config come from the environment; `$${` is a plain `${`.
+ * Names with a dot, like `${session.dir}`, are filled in later, when a server starts.
+ */
+const VARIABLE = /\$\$\{|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}/g;
+
+/** Names whose values are secrets, in whatever part of the config they stand. */
+const SECRET_NAME = /token|key|secret|pass|auth|cred|cookie/i;
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface Filled {
+  value: unknown;
+  /** Values that must never be shown. */
+  secrets: string[];
+  /** Variables that are not set, with the place that asks for them. */
+  missing: { path: string[]; name: string }[];
+}
+
+/** A parsed config with its environment variables filled in. */
+export function fillVariables(value: unknown, env: Environment): Filled {
+  const filled: Filled = { value: undefined, secrets: [], missing: [] };
+
+  const fillText = (text: string, path: string[]): string =>
+    text.replace(VARIABLE, (match, name: string | undefined, fallback: string | undefined) => {
+      if (name === undefined) return '${';
+      // As in a shell: `:-` also stands in for an empty variable.
+      const found = env[name] === '' && fallback !== undefined ? fallback : (env[name] ?? fallback);
+      if (found === undefined) filled.missing.push({ path, name });
+      else if (SECRET_NAME.test(name)) filled.secrets.push(found);
+      return found ?? match;
+    });
+
+  const fill = (part: unknown, path: string[]): unknown => {
+    if (typeof part === 'string') {
+      const text = fillText(part, path);
+      if (isSecretPlace(path)) filled.secrets.push(text, text.replace(/^\w+ /, ''));
+      return text;
+    }
+    if (Array.isArray(part)) return part.map((item, index) => fill(item, [...path, String(index)]));
+    if (typeof part !== 'object' || part === null) return part;
+    return Object.fromEntries(Object.entries(part).map(([key, item]) => [key, fill(item, [...path, key])]));
+  };
+
+  filled.value = fill(value, []);
+  return filled;
+}
+
+/** `env` and `headers` hold secrets under telling names, also when they are written out in the file. */
+function isSecretPlace(path: string[]): boolean {
+  const [holder, key] = path.slice(-2);
+  return (holder === 'env' || holder === 'headers') && key !== undefined && SECRET_NAME.test(key);
+}

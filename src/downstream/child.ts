@@ -1,0 +1,189 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import type { Readable, Writable } from 'node:stream';
+import { getDefaultEnvironment } from '@modelcontextprotocol/sdk/client/stdio.js';
+import type { Clock } from '../clock.js';
+import { ProxyError, messageOf } from '../errors.js';
+import { log, redact } from '../logger.js';
+import { guard, release } from './guardian.js';
+import { markOf } from './process-mark.js';
+
+/** Of what a server writes to stderr, the end is kept for error messages. */
+const STDERR_KEPT_BYTES = 64 * 1024;
+const STDERR_SHOWN_LINES = 5;
+const STDERR_SHOWN_CHARS = 1000;
+
+/** Steps of an ordered stop, milliseconds: after the end of input, then after SIGTERM. */
+const WAIT_AFTER_STDIN = 2000;
+const WAIT_AFTER_TERM = 3000;
+
+export interface ChildOptions {
+  server: string;
+  command: string;
+  args: string[];
+  env: Record<string, string>;
+  cwd: string;
+  clock: Clock;
+  /** Told of every process that starts and ends, so that a later proxy can find what this one left. */
+  register: ProcessRegister;
+}
+
+export interface ProcessRegister {
+  started(mark: { pid: number; started: string }): void;
+  ended(mark: { pid: number; started: string }): void;
+}
+
+/** A server's process and all it starts: one process group, guarded, stopped in order. */
+export class Child {
+  /** Resolves with words that complete "the server …" when the process is gone. */
+  readonly exited: Promise<string>;
+  readonly #options: ChildOptions;
+  #process: ChildProcess | undefined;
+  #exit: string | undefined;
+  #resolveExited: (reason: string) => void = () => {};
+  #stderr: Buffer[] = [];
+  #stderrBytes = 0;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: ChildOptions) {
+    this.#options = options;
+    this.exited = new Promise((resolve) => (this.#resolveExited = resolve));
+  }
+
+  /**
+   * Starts the process; no shell looks at its command line.
+   * @throws {ProxyError} SERVER_UNAVAILABLE naming the key of the config that is at fault
+   */
+  async start(): Promise<{ stdin: Writable; stdout: Readable }> {
+    const { server, command, args, env, cwd } = this.#options;
+    const cannot = (error: unknown) => {
+      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      const what = missing ? `the command "${command}" was not found` : messageOf(error);
+      const text = `Server "${server}" cannot be started: ${what}. Check servers.${server}.command and cwd.`;
+      return new ProxyError('SERVER_UNAVAILABLE', text, { cause: error });
+    };
+    let child: ChildProcess;
+    try {
+      mkdirSync(cwd, { recursive: true, mode: 0o700 });
+      child = spawn(command, args, {
+        cwd,
+        // The SDK's list, not our own environment: that one holds other people's secrets.
+        env: { ...getDefaultEnvironment(), ...env },
+        stdio: ['pipe', 'pipe', 'pipe'],
+        detached: process.platform !== 'win32',
+        windowsHide: true,
+      });
+    } catch (error) {
+      throw cannot(error);
+    }
+    this.#process = child;
+    const { stdin, stdout, stderr } = child;
+    if (!stdin || !stdout || !stderr) throw cannot(new Error('it has no pipes'));
+    // Before the first write: a child that is gone already must not end the proxy with EPIPE.
+    stdin.on('error', (error) => log.downstream.debug({ server }, `stdin: ${error.message}`));
+    stdout.on('error', (error) => log.downstream.debug({ server }, `stdout: ${error.message}`));
+    stderr.on('error', (error) => log.downstream.debug({ server }, `stderr: ${error.message}`));
+    stderr.on('data', (chunk: Buffer) => this.#keepStderr(chunk));
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', (error) => {
+        this.#ended('could not be started');
+        reject(cannot(error));
+      });
+    });
+    const mark = child.pid === undefined ? undefined : markOf(child.pid);
+    if (child.pid !== undefined) guard(child.pid);
+    if (mark) this.#options.register.started(mark);
+    child.on('error', (error) => log.downstream.warn({ server }, error.message));
+    // 'exit', not 'close': a grandchild may hold the pipes open for ever.
+    child.once('exit', (code, signal) => {
+      this.#ended(signal ? `was ended by ${signal}` : `exited with code ${code}`);
+      this.#signal('SIGTERM'); // whom the process left behind in its group
+      this.#options.clock.after(WAIT_AFTER_TERM, () => this.#signal('SIGKILL'));
+      if (child.pid !== undefined && !this.#groupLives()) release(child.pid);
+      if (mark) this.#options.register.ended(mark);
+    });
+    return { stdin, stdout };
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  /** Exit and last words, in sentences; empty for a server that runs and is silent. */
+  diagnosis(): string {
+    const lines = Buffer.concat(this.#stderr).toString('utf8').split('\n').map(printable).filter(Boolean);
+    const shown = lines.slice(-STDERR_SHOWN_LINES).join('\n').slice(-STDERR_SHOWN_CHARS);
+    const exit = this.#exit ? ` It ${this.#exit}.` : '';
+    return redact(shown ? `${exit} Last lines of its stderr:\n${shown}` : exit);
+  }
+
+  /** End of input, then SIGTERM, then SIGKILL to the whole group; resolves when the process is gone. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    if (!this.#process?.pid || this.#exit !== undefined) return;
+    this.#process.stdin?.end();
+    if (await this.#gone(WAIT_AFTER_STDIN)) return;
+    this.#signal('SIGTERM');
+    if (await this.#gone(WAIT_AFTER_TERM)) return;
+    log.downstream.warn(
+      { server: this.#options.server, pid: this.pid },
+      'The server ignores SIGTERM; SIGKILL.',
+    );
+    this.#signal('SIGKILL');
+    await this.exited;
+  }
+
+  async #gone(ms: number): Promise<boolean> {
+    let cancel = () => {};
+    const late = new Promise<boolean>((resolve) => {
+      cancel = this.#options.clock.after(ms, () => resolve(false));
+    });
+    const gone = await Promise.race([this.exited.then(() => true), late]);
+    cancel();
+    return gone;
+  }
+
+  #ended(how: string): void {
+    this.#exit ??= how;
+    this.#resolveExited(this.#exit);
+  }
+
+  #signal(signal: NodeJS.Signals | 0): boolean {
+    const pid = this.#process?.pid;
+    if (pid === undefined) return false;
+    try {
+      return process.kill(process.platform === 'win32' ? pid : -pid, signal);
+    } catch {
+      return false; // nobody is left
+    }
+  }
+
+  #groupLives(): boolean {
+    return process.platform !== 'win32' && this.#signal(0);
+  }
+
+  #keepStderr(chunk: Buffer): void {
+    this.#stderr.push(chunk);
+    this.#stderrBytes += chunk.length;
+    while (
+      this.#stderr.length > 1 &&
+      this.#stderrBytes - (this.#stderr[0]?.length ?? 0) >= STDERR_KEPT_BYTES
+    ) {
+      this.#stderrBytes -= this.#stderr.shift()?.length ?? 0;
+    }
+  }
+}
+
+/** A line as it may be shown: without the control characters that move cursors and forge log lines. */
+function printable(line: string): string {
+  // eslint-disable-next-line no-control-regex -- control characters are what it is about
+  return line
+    .replace(/\x1b\[[0-9;]*[A-Za-z]/g, '')
+    .replace(/[\x00-\x1f\x7f]/g, '')
+    .trimEnd();
+}

@@ -1,0 +1,42 @@
+import { log } from '../logger.js';
+import type { ProcessMark, Store } from '../store/types.js';
+import { isRunning, markOf } from './process-mark.js';
+
+/** This process, where the system cannot tell when it was started. */
+const UNMARKED = 'unknown';
+
+/** Enters this process in the store as one that uses it. */
+export function registerInstance(store: Store, instance: string, at: number): void {
+  store.processes.registerInstance(
+    instance,
+    markOf(process.pid) ?? { pid: process.pid, started: UNMARKED },
+    at,
+  );
+}
+
+/**
+ * Clears up after proxies that died: ends what is left of their children and releases their sessions. A process is
+ * touched only when number, start time and boot are those that were written down when we started it.
+ */
+export function clearLeftovers(store: Store, at: number): void {
+  for (const { id, mark } of store.processes.instances()) {
+    if (isRunning(mark)) continue;
+    const left = store.processes.childrenOf(id).filter(isRunning);
+    for (const child of left) endGroup(child);
+    const sessions = store.sessions.releaseOf(id, at);
+    store.processes.removeInstance(id);
+    log.downstream.info(
+      { sessions: sessions.length, processes: left.length },
+      'An earlier proxy ended without a word; its sessions go on.',
+    );
+  }
+}
+
+function endGroup({ pid }: ProcessMark): void {
+  try {
+    // Each child leads a group of its own.
+    process.kill(process.platform === 'win32' ? pid : -pid, 'SIGKILL');
+  } catch {
+    // It left meanwhile.
+  }
+}

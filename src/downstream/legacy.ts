@@ -1,0 +1,99 @@
+import type { Clock } from '../clock.js';
+import { formatDuration } from '../config/units.js';
+import { ProxyError, asProxyError } from '../errors.js';
+import { type ClientProfile } from '../protocol/client.js';
+import { isLegacyVersion } from '../protocol/eras.js';
+import {
+  isNotification,
+  isRequest,
+  isResponse,
+  type Id,
+  type Message,
+  type Response,
+} from '../protocol/messages.js';
+import type { Connection, Transport } from './types.js';
+
+/** Requests of the middle count from 1. */
+const INITIALIZE_ID = 0;
+
+/**
+ * Starts a transport and does the handshake of 2024-11-05 to 2025-11-25 in the client's name.
+ * @throws {ProxyError} SERVER_UNAVAILABLE saying what the server did instead; nothing of it is left running
+ */
+export async function connectLegacy(
+  server: string,
+  transport: Transport,
+  client: ClientProfile,
+  timeout: number,
+  clock: Clock,
+): Promise<Connection> {
+  const connection = new LegacyConnection(transport);
+  const failed = (what: string) =>
+    new ProxyError(
+      'SERVER_UNAVAILABLE',
+      `Server "${server}" could not be started: ${what}.${transport.diagnosis()}`,
+    );
+  let cancel = () => {};
+  const late = new Promise<never>((_, reject) => {
+    const text = `it did not answer initialize within ${formatDuration(timeout)} (timeouts.start)`;
+    cancel = clock.after(timeout, () => reject(failed(text)));
+  });
+  try {
+    return await Promise.race([late, connection.handshake(client, failed)]);
+  } catch (error) {
+    void transport.close();
+    throw asProxyError(error, 'SERVER_UNAVAILABLE');
+  } finally {
+    cancel();
+  }
+}
+
+class LegacyConnection implements Connection {
+  description = {};
+  readonly diagnosis: () => string;
+  readonly close: () => Promise<void>;
+  readonly #transport: Transport;
+  #waiting: [Message, Id | undefined][] = [];
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+    this.diagnosis = () => transport.diagnosis();
+    this.close = () => transport.close();
+  }
+
+  async handshake(client: ClientProfile, failed: (what: string) => ProxyError): Promise<this> {
+    const transport = this.#transport;
+    const answer = new Promise<Response>((resolve, reject) => {
+      transport.onclose = (reason) => reject(failed(`it ${reason} before it answered initialize`));
+      transport.onfailed = (_, error) => reject(error);
+      transport.onmessage = (message, cause) => {
+        if (isResponse(message) && message.id === INITIALIZE_ID) resolve(message);
+        else if (isRequest(message) && message.method === 'ping')
+          void this.send({ jsonrpc: '2.0', id: message.id, result: {} });
+        else if (isRequest(message) || isNotification(message)) this.#waiting.push([message, cause]);
+      };
+    });
+    answer.catch(() => {}); // told below, once the start itself has not failed
+    await transport.start();
+    await transport.send({ jsonrpc: '2.0', id: INITIALIZE_ID, method: 'initialize', params: { ...client } });
+    const response = await answer;
+    if ('error' in response) throw failed(`it refused initialize: ${response.error.message}`);
+    const version = response.result.protocolVersion;
+    if (!isLegacyVersion(version))
+      throw failed(`it speaks revision ${JSON.stringify(version)}, which is not known here`);
+    this.description = response.result;
+    await transport.initialized(version);
+    return this;
+  }
+
+  send(message: Message): Promise<void> {
+    return this.#transport.send(message);
+  }
+
+  listen(events: Pick<Transport, 'onmessage' | 'onfailed' | 'onclose'>): void {
+    this.#transport.onmessage = events.onmessage;
+    this.#transport.onfailed = events.onfailed;
+    this.#transport.onclose = events.onclose;
+    for (const [message, cause] of this.#waiting.splice(0)) events.onmessage(message, cause);
+  }
+}

@@ -1,0 +1,46 @@
+import { type ProxyError } from '../errors.js';
+import { type ClientProfile } from '../protocol/client.js';
+import { type Fields, type Id, type Message } from '../protocol/messages.js';
+
+/** Carries messages to and from one server. A driver knows processes or sockets, not sessions. */
+export interface Transport {
+  /** Called for each message; `cause` is the request on whose stream it came, where the wire tells. */
+  onmessage: (message: Message, cause?: Id) => void;
+  /** Called for a request whose answer came but cannot be used, or will not come any more. */
+  onfailed: (id: Id, error: ProxyError) => void;
+  /** Called once, when no message will come any more; `reason` completes "the server …". */
+  onclose: (reason: string) => void;
+  /** @throws {ProxyError} SERVER_UNAVAILABLE */
+  start(): Promise<void>;
+  /**
+   * Resolves when the message is on its way.
+   * @throws {ProxyError} SERVER_BUSY or SERVER_UNAVAILABLE when it was not sent, OUTCOME_UNKNOWN when it may have been
+   */
+  send(message: Message): Promise<void>;
+  /** Called when `initialize` has settled the revision; resolves when server messages can be received. */
+  initialized(protocolVersion: string): Promise<void>;
+  /** What else is known of a server that fails, for error messages: exit code, last lines of stderr. */
+  diagnosis(): string;
+  /** Ends the server's process or remote session, in order, and resolves when it is gone. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** What a server said of itself in its answer to `initialize`. */
+export type Description = Fields;
+
+/** A server after its handshake. */
+export interface Connection {
+  readonly description: Description;
+  /** Hands over what came since the handshake and all that comes. */
+  listen(events: Pick<Transport, 'onmessage' | 'onfailed' | 'onclose'>): void;
+  send: Transport['send'];
+  diagnosis: Transport['diagnosis'];
+  close: Transport['close'];
+}
+
+/** What a server is started with. */
+export interface ConnectContext {
+  /** Values of `${session.dir}`, `${session.id}` and `${session.name}`, by those names. */
+  variables: Readonly<Record<string, string>>;
+  client: ClientProfile;
+}

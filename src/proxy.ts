@@ -1,0 +1,152 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { LOCAL_PRINCIPAL } from './auth/principal.js';
+import { Catalog } from './catalog/catalog.js';
+import { systemClock, type Clock } from './clock.js';
+import type { Config } from './config/schema.js';
+import { createConnect } from './downstream/connect.js';
+import { clearLeftovers, registerInstance } from './downstream/leftovers.js';
+import { ProxyError } from './errors.js';
+import { log } from './logger.js';
+import { newSessionId } from './session/ids.js';
+import { SessionManager } from './session/manager.js';
+import { openSqliteStore } from './store/sqlite.js';
+import type { Store } from './store/types.js';
+import { isLoopback } from './upstream/guard.js';
+import { Listener, type Handler } from './upstream/listener.js';
+import { StdioEndpoint } from './upstream/stdio.js';
+import { StreamableEndpoint } from './upstream/streamable.js';
+
+/** Requests under way when the proxy stops get this long, milliseconds. */
+const DRAIN_GRACE = 10_000;
+const DRAIN_POLL = 50;
+
+/** What a proxy is made of. */
+export interface ProxyOptions {
+  config: Config;
+  clock?: Clock;
+}
+
+/** The composition root: the only place that picks drivers. */
+export class SessionProxy {
+  readonly #config: Config;
+  readonly #clock: Clock;
+  readonly #store: Store;
+  readonly #instance: string;
+  readonly #manager: SessionManager;
+  #listener: Listener | undefined;
+  #stopping: Promise<void> | undefined;
+
+  /** @throws {ProxyError} STORE_FAILED */
+  constructor({ config, clock = systemClock }: ProxyOptions) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#store = openSqliteStore(config.store);
+    this.#instance = newSessionId();
+    const { processes } = this.#store;
+    clearLeftovers(this.#store, clock.now());
+    registerInstance(this.#store, this.#instance, clock.now());
+    const folders = foldersBeside(config.store);
+    this.#manager = new SessionManager({
+      store: this.#store,
+      clock,
+      instance: this.#instance,
+      config: config.sessions,
+      servers: config.servers,
+      router: new Catalog(config.servers),
+      connect: createConnect(clock, {
+        started: (mark) => processes.addChild(this.#instance, mark),
+        ended: (mark) => processes.removeChild(mark),
+      }),
+      folder: (owner) => {
+        const folder = join(folders, owner);
+        mkdirSync(folder, { recursive: true, mode: 0o700 });
+        return folder;
+      },
+      removeFolder: (owner) => rmSync(join(folders, owner), { recursive: true, force: true }),
+    });
+    this.#manager.start();
+  }
+
+  /**
+   * Serves Streamable HTTP.
+   * @returns the URL of the endpoint
+   * @throws {ProxyError} PORT_IN_USE, CONFIG_INVALID
+   */
+  async listen(): Promise<string> {
+    const { listen } = this.#config;
+    if (!isLoopback(listen.host) && listen.allowedHosts.length === 0) {
+      throw new ProxyError(
+        'CONFIG_INVALID',
+        `listen.host ${listen.host} can be reached from other machines, and nobody is asked who they are. ` +
+          `Use 127.0.0.1, or name the hosts you trust in listen.allowedHosts.`,
+      );
+    }
+    const endpoint = new StreamableEndpoint({
+      manager: this.#manager,
+      store: this.#store,
+      clock: this.#clock,
+      maxBody: listen.maxBody,
+      authenticate: () => LOCAL_PRINCIPAL,
+    });
+    const health: Handler = (_, response) => {
+      response.writeHead(200, { 'Content-Type': 'application/json' }).end('{"status":"ok"}');
+      return Promise.resolve();
+    };
+    this.#listener = new Listener(
+      listen,
+      new Map<string, Handler>([
+        [listen.path, (request, response) => endpoint.handle(request, response)],
+        ['/health', health],
+      ]),
+    );
+    const { address, family, port } = await this.#listener.listen();
+    const host = family === 'IPv6' ? `[${address}]` : address;
+    return `http://${host}:${port}${listen.path}`;
+  }
+
+  /** Serves one client on a pipe; resolves when it has closed its end. */
+  serveStdio(input: Readable, output: Writable, session?: string): Promise<void> {
+    const endpoint = new StdioEndpoint({
+      manager: this.#manager,
+      input,
+      output,
+      maxMessage: this.#config.listen.maxBody,
+      ...(session === undefined ? {} : { session }),
+    });
+    return endpoint.serve();
+  }
+
+  /** Takes no more requests, waits for those under way, pauses all sessions and closes the store. Idempotent. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async #stop(): Promise<void> {
+    this.#listener?.drain();
+    const end = this.#clock.now() + DRAIN_GRACE;
+    while (this.#manager.inFlight > 0 && this.#clock.now() < end) {
+      await new Promise<void>((resolve) => this.#clock.after(DRAIN_POLL, resolve));
+    }
+    await this.#manager.stop('was stopped with the proxy');
+    // What was just answered is on its way to the sockets.
+    await new Promise<void>((resolve) => this.#clock.after(DRAIN_POLL, resolve));
+    await this.#listener?.close();
+    this.#store.processes.removeInstance(this.#instance);
+    this.#store.close();
+    log.proxy.info('Stopped.');
+  }
+}
+
+/** Folders of sessions stand beside the store, in a folder of its name. */
+function foldersBeside(store: string): string {
+  if (store === ':memory:') return mkdtempSync(join(tmpdir(), 'mcp-session-proxy-'));
+  return store.replace(/\.[^./\\]+$/, '') + '.d';
+}

@@ -1,0 +1,15 @@
+import type { ClientProfile } from '../protocol/client.js';
+import type { Outlet } from './exchange.js';
+
+/** One client's present link to a session. Many may share one. */
+export interface Attachment {
+  /** What the store knows it by: no secret, unlike the id the client holds. */
+  readonly id: string;
+  /** Its own `initialize` made the session, so its DELETE closes it. */
+  readonly owner: boolean;
+  /** The stream of messages that belong to no request. */
+  readonly stream: number;
+  client: ClientProfile;
+  /** Towards the client, on that stream. */
+  outlet: Outlet | undefined;
+}

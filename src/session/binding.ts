@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto';
+import type { Clock } from '../clock.js';
+import type { ServerConfig } from '../config/schema.js';
+import type { ConnectContext, Connection, Description } from '../downstream/types.js';
+import { ProxyError } from '../errors.js';
+import { log } from '../logger.js';
+import type { Fields, Outcome } from '../protocol/messages.js';
+import type { Store } from '../store/types.js';
+import { Calls, type Audience } from './calls.js';
+import { cancelledError, type Exchange } from './exchange.js';
+
+export interface BindingOptions {
+  store: Store;
+  clock: Clock;
+  connect: (config: ServerConfig, context: ConnectContext) => Promise<Connection>;
+  config: ServerConfig;
+  /** Whose connection it is: a session's id, a principal or all, as the server's scope says. */
+  owner: string;
+  audience: Audience;
+}
+
+/** What a start needs from the session that asks for it. */
+export interface Starter {
+  context: ConnectContext;
+  /** Tells a fresh server what the last one knew: log level, subscriptions. */
+  prepare: (binding: Binding) => Promise<void>;
+}
+
+interface Live {
+  connection: Connection;
+  calls: Calls;
+}
+
+/**
+ * A pinned connection to one server, started on first need and once, however many ask. Its generation grows when the
+ * process or remote session behind it is replaced: then whatever state the server kept is gone, and sessions are told.
+ */
+export class Binding {
+  readonly config: ServerConfig;
+  readonly owner: string;
+  generation: number;
+  /** Why the generation before this one ended; completes "the server …". */
+  lastEnd: string | undefined;
+  readonly #options: BindingOptions;
+  #live: Live | undefined;
+  #starting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+  #running = 0;
+  readonly #queue: (() => void)[] = [];
+
+  constructor(options: BindingOptions) {
+    this.#options = options;
+    this.config = options.config;
+    this.owner = options.owner;
+    const row = options.store.bindings.get(options.owner, options.config.name);
+    this.generation = row?.generation ?? 0;
+    this.lastEnd = row ? (row.ended ?? 'ended with the proxy, which was restarted') : undefined;
+  }
+
+  get live(): boolean {
+    return this.#live !== undefined;
+  }
+
+  /** Of a live server what it said of itself. */
+  get description(): Description | undefined {
+    return this.#live?.connection.description;
+  }
+
+  offers(capability: string): boolean {
+    const capabilities = this.description?.capabilities;
+    return typeof capabilities === 'object' && capabilities !== null && capability in capabilities;
+  }
+
+  /**
+   * Starts the server unless it runs.
+   * @throws {ProxyError} SERVER_UNAVAILABLE
+   */
+  async ready(starter: Starter): Promise<void> {
+    if (this.#live) return;
+    this.#starting ??= this.#start(starter).finally(() => (this.#starting = undefined));
+    await this.#starting;
+  }
+
+  /**
+   * Sends a request to the running server; with `concurrency`, tool calls wait for their turn.
+   * @throws {ProxyError} as `Calls.call`
+   */
+  async call(method: string, params: Fields | undefined, exchange?: Exchange): Promise<Outcome> {
+    if (method !== 'tools/call' || this.config.concurrency === Infinity) {
+      return this.#send(method, params, exchange);
+    }
+    if (this.#running >= this.config.concurrency) await new Promise<void>((next) => this.#queue.push(next));
+    else this.#running += 1;
+    try {
+      if (exchange?.cancelled) throw cancelledError();
+      return await this.#send(method, params, exchange);
+    } finally {
+      const next = this.#queue.shift();
+      if (next) next();
+      else this.#running -= 1;
+    }
+  }
+
+  notify(method: string, params: Fields | undefined): void {
+    const message = { jsonrpc: '2.0' as const, method, ...(params ? { params } : {}) };
+    this.#live?.connection.send(message).catch((error: Error) => log.session.debug(error.message));
+  }
+
+  /** Stops the server in order. @param reason completes "the server …" in what sessions are told later */
+  async release(reason: string): Promise<void> {
+    if (this.#starting) await this.#starting.catch(() => {});
+    const live = this.#live;
+    if (!live) return this.#stopping;
+    this.#end(live, reason);
+    this.#stopping = live.connection.close().finally(() => (this.#stopping = undefined));
+    await this.#stopping;
+  }
+
+  #send(method: string, params: Fields | undefined, exchange?: Exchange): Promise<Outcome> {
+    if (this.#live) return this.#live.calls.call(method, params, exchange);
+    const text = `Server "${this.config.name}" ${this.lastEnd ?? 'is not running'}; the request was not sent. Try again.`;
+    return Promise.reject(new ProxyError('SERVER_UNAVAILABLE', text));
+  }
+
+  async #start({ context, prepare }: Starter): Promise<void> {
+    const { store, clock, connect, config, owner, audience } = this.#options;
+    // Two processes on one profile folder would fight over its lock.
+    await this.#stopping;
+    const begun = clock.now();
+    const connection = await connect(config, context);
+    this.generation += 1;
+    await store.write(() => {
+      store.bindings.put({ owner, server: config.name, generation: this.generation, ended: null });
+      store.servers.setDescription(describedKey(config), JSON.stringify(connection.description), clock.now());
+    });
+    const calls = new Calls({ config, connection, audience, clock, nextId: () => store.nextId() });
+    const live = { connection, calls };
+    this.#live = live;
+    connection.listen({
+      onmessage: (message, cause) => calls.receive(message, cause),
+      onfailed: (id, error) => calls.failed(id, error),
+      onclose: (reason) => this.#lost(live, reason),
+    });
+    log.session.info(
+      { server: config.name, owner, generation: this.generation, ms: clock.now() - begun },
+      'Server started.',
+    );
+    await prepare(this);
+  }
+
+  /** The server left by itself. */
+  #lost(live: Live, reason: string): void {
+    if (this.#live !== live) return;
+    log.session.warn({ server: this.config.name, owner: this.owner }, `The server ${reason}.`);
+    this.#end(live, reason);
+    void live.connection.close();
+  }
+
+  #end(live: Live, reason: string): void {
+    const { store, config, owner } = this.#options;
+    this.#live = undefined;
+    this.lastEnd = reason;
+    const text =
+      `Server "${config.name}" ${reason} while the request was with it: the outcome is unknown. ` +
+      `Look before you repeat it.${live.connection.diagnosis()}`;
+    live.calls.end(new ProxyError('OUTCOME_UNKNOWN', text));
+    store
+      .write(() =>
+        store.bindings.put({ owner, server: config.name, generation: this.generation, ended: reason }),
+      )
+      .catch((error: Error) => log.session.error(error.message));
+  }
+}
+
+/** Under which a server's description is remembered: it holds for this configuration alone. */
+export function describedKey({ name: _, ...config }: ServerConfig): string {
+  return createHash('sha256').update(JSON.stringify(config)).digest('hex');
+}

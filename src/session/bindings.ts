@@ -1,0 +1,109 @@
+import { createHash } from 'node:crypto';
+import type { ServerConfig } from '../config/schema.js';
+import type { Notification } from '../protocol/messages.js';
+import { Binding, type BindingOptions } from './binding.js';
+import type { Audience } from './calls.js';
+import type { Outlet } from './exchange.js';
+
+/** A session as one of those that use a binding. */
+export interface User extends Audience {
+  readonly id: string;
+  readonly principal: string;
+  isSubscribed(server: string, uri: unknown): boolean;
+}
+
+type Drivers = Pick<BindingOptions, 'store' | 'clock' | 'connect'>;
+
+/** Owner of the bindings that all sessions share. */
+const EVERYBODY = 'shared';
+
+/** Bindings by the scope of their server: who uses which, and when nobody does any more. */
+export class Bindings {
+  readonly #drivers: Drivers;
+  readonly #shared = new Map<string, { binding: Binding; users: Users }>();
+
+  constructor(drivers: Drivers) {
+    this.#drivers = drivers;
+  }
+
+  /** The binding a session uses for a server; `held` are those it has of its own. */
+  acquire(user: User, config: ServerConfig, held: Map<string, Binding>): Binding {
+    if (config.scope === 'call') return this.#create(config, `call-${user.id}`, user);
+    if (config.scope === 'session') {
+      const own = held.get(config.name) ?? this.#create(config, user.id, user);
+      held.set(config.name, own);
+      return own;
+    }
+    const owner = ownerOf(config, user);
+    const key = `${owner} ${config.name}`;
+    let entry = this.#shared.get(key);
+    if (!entry) {
+      const users = new Users(config.name);
+      entry = { users, binding: this.#create(config, owner, users) };
+      this.#shared.set(key, entry);
+    }
+    entry.users.add(user);
+    return entry.binding;
+  }
+
+  /** The session uses its bindings no more; those that nobody uses stop. */
+  async release(user: User, held: Map<string, Binding>, reason: string): Promise<void> {
+    const ends = [...held.values()].map((binding) => binding.release(reason));
+    held.clear();
+    for (const [key, { binding, users }] of this.#shared) {
+      if (!users.remove(user) || users.size > 0) continue;
+      this.#shared.delete(key);
+      ends.push(binding.release(reason));
+    }
+    await Promise.all(ends);
+  }
+
+  #create(config: ServerConfig, owner: string, audience: Audience): Binding {
+    return new Binding({ ...this.#drivers, config, owner, audience });
+  }
+}
+
+/** Whose a binding is, and whose folder its `${session.dir}` names. */
+export function ownerOf(config: ServerConfig, user: Pick<User, 'id' | 'principal'>): string {
+  if (config.scope === 'shared') return EVERYBODY;
+  if (config.scope !== 'principal') return user.id;
+  return `principal-${createHash('sha256').update(user.principal).digest('hex').slice(0, 16)}`;
+}
+
+/** The sessions on one shared binding. What concerns one of them must not reach the others. */
+class Users implements Audience {
+  readonly #server: string;
+  readonly #users = new Set<User>();
+
+  constructor(server: string) {
+    this.#server = server;
+  }
+
+  get size(): number {
+    return this.#users.size;
+  }
+
+  add(user: User): void {
+    this.#users.add(user);
+  }
+
+  remove(user: User): boolean {
+    return this.#users.delete(user);
+  }
+
+  notify(notification: Notification): void {
+    const { method, params } = notification;
+    for (const user of this.#users) {
+      const meant =
+        this.#users.size === 1 ||
+        method.endsWith('/list_changed') ||
+        (method === 'notifications/resources/updated' && user.isSubscribed(this.#server, params?.uri));
+      if (meant) user.notify(notification);
+    }
+  }
+
+  outlet(capability: string | undefined): Outlet | undefined {
+    const [only, ...others] = this.#users;
+    return others.length === 0 ? only?.outlet(capability) : undefined;
+  }
+}

@@ -1,0 +1,285 @@
+import type { Clock } from '../clock.js';
+import { formatDuration } from '../config/units.js';
+import type { ServerConfig } from '../config/schema.js';
+import type { Connection } from '../downstream/types.js';
+import { ProxyError, asProxyError, messageOf } from '../errors.js';
+import { log } from '../logger.js';
+import {
+  isFields,
+  isId,
+  isRequest,
+  isResponse,
+  progressTokenOf,
+  withMeta,
+  type Fields,
+  type Id,
+  type Message,
+  type Notification,
+  type Outcome,
+  type Request,
+} from '../protocol/messages.js';
+import { cancelledError, type Asked, type Asking, type Exchange, type Outlet } from './exchange.js';
+
+/** Progress renews a call's time, but not for ever: so many times `timeouts.call` at most. */
+const LONGEST_CALL = 20;
+
+/** How long a client may take over an input request (people think), and over its list of roots (programs do not). */
+const ANSWER_TIMEOUT = 10 * 60_000;
+const ROOTS_TIMEOUT = 3000;
+
+/** Tasks whose progress tokens outlive their call. */
+const MAX_TASK_TOKENS = 1000;
+
+/** Capability of a client without which a server's request is not put to it. */
+const NEEDED: Readonly<Record<string, string>> = {
+  'sampling/createMessage': 'sampling',
+  'elicitation/create': 'elicitation',
+  'roots/list': 'roots',
+};
+
+/** Whom a server's messages concern that belong to no call. */
+export interface Audience {
+  notify(notification: Notification): void;
+  /** A client that can be asked for what needs this capability. */
+  outlet(capability: string | undefined): Outlet | undefined;
+}
+
+interface Call {
+  exchange: Exchange | undefined;
+  clientToken: Id | undefined;
+  startedAt: number;
+  /** Input requests that wait for the client; meanwhile the call's time stands still. */
+  asking: number;
+  stopTimer: () => void;
+  resolve: (outcome: Outcome) => void;
+  reject: (error: ProxyError) => void;
+}
+
+export interface CallsOptions {
+  config: ServerConfig;
+  connection: Connection;
+  audience: Audience;
+  clock: Clock;
+  nextId: () => number;
+}
+
+/**
+ * The requests under way on one connection, both directions. Every id and progress token on the wire is made here, so
+ * that nothing a client or another session chose can be mistaken for it.
+ */
+export class Calls {
+  readonly #options: CallsOptions;
+  readonly #calls = new Map<Id, Call>();
+  readonly #askings = new Map<Id, Asking>();
+  readonly #taskTokens = new Map<Id, { outlet: Outlet; clientToken: Id }>();
+
+  constructor(options: CallsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#calls.size;
+  }
+
+  /**
+   * Sends one request and waits for its response.
+   * @param exchange whose request it is; without one it is the proxy's own
+   * @throws {ProxyError} SERVER_BUSY, SERVER_UNAVAILABLE, OUTCOME_UNKNOWN, CALL_TIMEOUT, CALL_CANCELLED
+   */
+  call(method: string, params: Fields | undefined, exchange?: Exchange): Promise<Outcome> {
+    const { nextId, connection, clock } = this.#options;
+    const id = nextId();
+    const clientToken = exchange && progressTokenOf(params);
+    const sent = clientToken === undefined || !params ? params : withMeta(params, { progressToken: id });
+    return new Promise((resolve, reject) => {
+      const call: Call = {
+        exchange,
+        clientToken,
+        startedAt: clock.now(),
+        asking: 0,
+        stopTimer: () => {},
+        resolve,
+        reject,
+      };
+      this.#calls.set(id, call);
+      this.#startTimer(id, call);
+      exchange?.whileRunning((reason) => {
+        this.#abandon(id, reason);
+        this.#finish(id)?.reject(cancelledError());
+      });
+      const message: Request = { jsonrpc: '2.0', id, method, ...(sent ? { params: sent } : {}) };
+      connection.send(message).catch((error: unknown) => this.#finish(id)?.reject(asProxyError(error)));
+    });
+  }
+
+  receive(message: Message, cause?: Id): void {
+    if (isResponse(message)) {
+      const call = this.#finish(message.id);
+      const { jsonrpc: _, id, ...outcome } = message;
+      if (!call)
+        return log.session.debug({ server: this.#name, id }, 'An answer to no request; passed over.');
+      this.#keepTaskToken(id, call, outcome);
+      call.resolve(outcome);
+    } else if (isRequest(message)) {
+      this.#ask(message, cause);
+    } else {
+      this.#notify(message, cause);
+    }
+  }
+
+  failed(id: Id, error: ProxyError): void {
+    this.#finish(id)?.reject(error);
+  }
+
+  /** Everything under way ends with `error`. */
+  end(error: ProxyError): void {
+    for (const id of [...this.#calls.keys()]) this.#finish(id)?.reject(error);
+    for (const asking of this.#askings.values()) asking.cancel({ reason: error.message });
+    this.#askings.clear();
+  }
+
+  get #name(): string {
+    return this.#options.config.name;
+  }
+
+  #finish(id: Id): Call | undefined {
+    const call = this.#calls.get(id);
+    if (!call) return undefined;
+    this.#calls.delete(id);
+    call.stopTimer();
+    call.exchange?.whileRunning(undefined);
+    return call;
+  }
+
+  #send(message: Message): void {
+    this.#options.connection.send(message).catch((error: unknown) => {
+      log.session.debug({ server: this.#name }, messageOf(error));
+    });
+  }
+
+  // -- time ------------------------------------------------------------------------------------------------------
+
+  #startTimer(id: Id, call: Call): void {
+    const { clock, config, connection } = this.#options;
+    call.stopTimer();
+    const left = call.startedAt + config.timeouts.call * LONGEST_CALL - clock.now();
+    call.stopTimer = clock.after(Math.min(config.timeouts.call, left), () => {
+      this.#abandon(id, { reason: 'timeout' });
+      const text =
+        `Server "${config.name}" did not answer within ${formatDuration(config.timeouts.call)} (timeouts.call). ` +
+        `Whether the request took effect is unknown.${connection.diagnosis()}`;
+      this.#finish(id)?.reject(new ProxyError('CALL_TIMEOUT', text));
+    });
+  }
+
+  #abandon(id: Id, reason: Fields): void {
+    this.#send({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { ...reason, requestId: id } });
+  }
+
+  // -- what a server asks ----------------------------------------------------------------------------------------
+
+  #ask(request: Request, cause: Id | undefined): void {
+    const { id, method, params } = request;
+    const reply = (outcome: Outcome) => this.#send({ jsonrpc: '2.0', id, ...outcome });
+    // Lifecycle, ping: the receiver MUST respond promptly. Whether a client is there is our affair, not the server's.
+    if (method === 'ping') return reply({ result: {} });
+
+    const capability = NEEDED[method];
+    const call = this.#callOf(cause, capability);
+    const outlet = call?.exchange?.outlet ?? this.#options.audience.outlet(capability);
+    if (!outlet || (capability !== undefined && !(capability in outlet.client.capabilities))) {
+      const text = `The client of this session cannot answer ${method}.`;
+      return reply({ error: { code: -32601, message: text } });
+    }
+    const asked: Asked = { method, ...(params ? { params } : {}) };
+    const asking = outlet.ask(asked, (progress) =>
+      this.#send({ jsonrpc: '2.0', method: 'notifications/progress', params: progress }),
+    );
+    this.#askings.set(id, asking);
+    if (call) this.#hold(call);
+    const limit = method === 'roots/list' ? ROOTS_TIMEOUT : ANSWER_TIMEOUT;
+    const stopTimer = this.#options.clock.after(limit, () => {
+      if (!this.#askings.delete(id)) return;
+      asking.cancel({ reason: 'timeout' });
+      // A client that declares roots and never lists them must not stall its own calls.
+      if (method === 'roots/list') reply({ result: { roots: [] } });
+      else
+        reply({
+          error: { code: -32603, message: `The client did not answer within ${formatDuration(limit)}.` },
+        });
+    });
+    void asking.answer.then((outcome) => {
+      stopTimer();
+      if (this.#askings.delete(id)) reply(outcome);
+      if (call) this.#release(call);
+    });
+  }
+
+  #hold(call: Call): void {
+    call.asking += 1;
+    call.stopTimer();
+  }
+
+  #release(call: Call): void {
+    call.asking -= 1;
+    if (call.asking > 0) return;
+    for (const [id, running] of this.#calls) if (running === call) this.#startTimer(id, call);
+  }
+
+  /** The call a message belongs to: the one the wire names, else the newest whose client could have caused it. */
+  #callOf(cause: Id | undefined, capability?: string): Call | undefined {
+    if (cause !== undefined) return this.#calls.get(cause);
+    let newest: Call | undefined;
+    for (const call of this.#calls.values()) {
+      if (!call.exchange) continue;
+      if (capability === undefined || capability in call.exchange.outlet.client.capabilities) newest = call;
+    }
+    return newest;
+  }
+
+  // -- what a server tells ---------------------------------------------------------------------------------------
+
+  #notify(notification: Notification, cause: Id | undefined): void {
+    const { method, params } = notification;
+    switch (method) {
+      case 'notifications/progress':
+        return this.#progress(notification);
+      case 'notifications/cancelled': {
+        const asking = isId(params?.requestId) ? this.#askings.get(params.requestId) : undefined;
+        const { requestId: _, ...rest } = params ?? {};
+        return asking?.cancel(rest);
+      }
+      case 'notifications/message': {
+        const outlet = this.#callOf(cause)?.exchange?.outlet;
+        return (outlet ?? this.#options.audience).notify(notification);
+      }
+      default: {
+        const outlet = cause === undefined ? undefined : this.#calls.get(cause)?.exchange?.outlet;
+        return (outlet ?? this.#options.audience).notify(notification);
+      }
+    }
+  }
+
+  #progress({ params, ...notification }: Notification): void {
+    const token = params?.progressToken;
+    if (!isId(token)) return;
+    const call = this.#calls.get(token);
+    if (call && call.asking === 0) this.#startTimer(token, call);
+    const target =
+      call?.exchange && call.clientToken !== undefined
+        ? { outlet: call.exchange.outlet, clientToken: call.clientToken }
+        : this.#taskTokens.get(token);
+    target?.outlet.notify({ ...notification, params: { ...params, progressToken: target.clientToken } });
+  }
+
+  /** 2025-11-25, tasks: a request's progress token stays valid until its task ends. */
+  #keepTaskToken(id: Id, call: Call, outcome: Outcome): void {
+    if (!('result' in outcome) || !isFields(outcome.result.task)) return;
+    if (call.clientToken === undefined || !call.exchange) return;
+    this.#taskTokens.set(id, { outlet: call.exchange.outlet, clientToken: call.clientToken });
+    for (const oldest of this.#taskTokens.keys()) {
+      if (this.#taskTokens.size <= MAX_TASK_TOKENS) break;
+      this.#taskTokens.delete(oldest);
+    }
+  }
+}

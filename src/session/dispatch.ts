@@ -1,0 +1,200 @@
+import type { ServerConfig } from '../config/schema.js';
+import { ProxyError, messageOf } from '../errors.js';
+import { log } from '../logger.js';
+import type { ClientProfile } from '../protocol/client.js';
+import type { Fields, Outcome } from '../protocol/messages.js';
+import type { Binding } from './binding.js';
+import type { Exchange } from './exchange.js';
+import { decorate, type Loss, type SessionMeta } from './loss.js';
+import type { Router } from './router.js';
+
+/** Pages of one server's list that are gathered, should it never end. */
+const MAX_PAGES = 100;
+
+/** Codes by which a server says that what was named is not its own. */
+const NOT_MINE = new Set([-32601, -32602, -32002]);
+
+/** What servers are told again when they start anew. */
+export interface Settings {
+  logLevel?: unknown;
+  subscriptions?: { server: string; uri: string }[];
+}
+
+/** The session, as far as carrying out a request needs it. */
+export interface Party {
+  readonly id: string;
+  readonly settings: Settings;
+  /** Runs `job` with the session's binding to a server, started before and, by its scope, stopped afterwards. */
+  use<T>(config: ServerConfig, client: ClientProfile, job: (binding: Binding) => Promise<T>): Promise<T>;
+  /** Those it has of its own. */
+  bindings(): Iterable<Binding>;
+  /** It uses the binding's present generation. @returns what it lost with the one it used before */
+  see(binding: Binding): Loss | undefined;
+  meta(): SessionMeta;
+  remember(change: Settings): void;
+}
+
+/** Carries a request out: to the server it is for, to several, or to one after the other. */
+export class Dispatcher {
+  readonly #party: Party;
+  readonly #servers: readonly ServerConfig[];
+  readonly #router: Router;
+
+  constructor(party: Party, servers: readonly ServerConfig[], router: Router) {
+    this.#party = party;
+    this.#servers = servers;
+    this.#router = router;
+  }
+
+  /** @throws {ProxyError} what kept the request from being answered */
+  async dispatch(exchange: Exchange): Promise<Outcome> {
+    const [router, servers] = [this.#router, this.#servers];
+    const { method, params } = exchange;
+    const route = router.route(method, params);
+    switch (route.to) {
+      case 'one':
+        return method === 'tools/call'
+          ? this.#callTool(exchange, route.server, route.params)
+          : this.#callOne(exchange, this.#server(route.server), route.params);
+      case 'each':
+        return this.#list(exchange, route.needs, route.list);
+      case 'all':
+        return this.#tellAll(exchange, route.needs);
+      case 'first': {
+        let outcome: Outcome = { error: { code: -32601, message: `No server knows the method ${method}.` } };
+        for (const config of servers) {
+          outcome = await this.#callOne(exchange, config, params);
+          if (!('error' in outcome) || !NOT_MINE.has(outcome.error.code)) break;
+        }
+        return outcome;
+      }
+    }
+  }
+
+  async #callOne(exchange: Exchange, config: ServerConfig, params: Fields | undefined): Promise<Outcome> {
+    const router = this.#router;
+    const { method } = exchange;
+    const outcome = await this.#party.use(config, exchange.outlet.client, (binding) =>
+      binding.call(method, params, exchange),
+    );
+    if ('error' in outcome) return outcome;
+    if (method === 'resources/subscribe' || method === 'resources/unsubscribe') {
+      this.#subscribed(config.name, String(params?.uri), method === 'resources/subscribe');
+    }
+    return { result: router.expose(config.name, method, outcome.result) };
+  }
+
+  async #callTool(exchange: Exchange, server: string, params: Fields | undefined): Promise<Outcome> {
+    const router = this.#router;
+    const config = this.#server(server);
+    let lost: Loss | undefined;
+    const once = () =>
+      this.#party.use(config, exchange.outlet.client, async (binding) => {
+        lost = this.#party.see(binding) ?? lost;
+        return binding.call('tools/call', params, exchange);
+      });
+    let outcome: Outcome;
+    try {
+      outcome = await once();
+    } catch (error) {
+      if (!(await this.#mayRepeat(error, config, params, exchange))) throw error;
+      log.session.info({ server }, 'The server died under a read-only call; sent again.');
+      outcome = await once();
+    }
+    if ('error' in outcome) return outcome;
+    return {
+      result: decorate(router.expose(server, 'tools/call', outcome.result), this.#party.meta(), lost),
+    };
+  }
+
+  /** Nothing that may have had an effect is sent twice; only a tool that says it has none. */
+  async #mayRepeat(
+    error: unknown,
+    config: ServerConfig,
+    params: Fields | undefined,
+    exchange: Exchange,
+  ): Promise<boolean> {
+    if (!(error instanceof ProxyError) || error.code !== 'OUTCOME_UNKNOWN') return false;
+    if (config.retry === 'never' || exchange.cancelled) return false;
+    const router = this.#router;
+    const tool = String(params?.name);
+    if (router.isReadOnly(config.name, tool) === undefined) {
+      await this.#party.use(config, exchange.outlet.client, (binding) =>
+        this.#pages(binding, 'tools/list', 'tools'),
+      );
+    }
+    return router.isReadOnly(config.name, tool) === true;
+  }
+
+  async #list(exchange: Exchange, needs: string, list: string): Promise<Outcome> {
+    const [router, servers] = [this.#router, this.#servers];
+    const { method, params } = exchange;
+    const [only] = servers;
+    if (only && servers.length === 1) {
+      return this.#party.use(only, exchange.outlet.client, async (binding) => {
+        if (!binding.offers(needs)) return { result: { [list]: [] } };
+        const outcome = await binding.call(method, params, exchange);
+        return 'error' in outcome ? outcome : { result: router.expose(only.name, method, outcome.result) };
+      });
+    }
+    const parts = await Promise.allSettled(
+      servers.map((config) =>
+        this.#party.use(config, exchange.outlet.client, (binding) =>
+          binding.offers(needs) ? this.#pages(binding, method, list) : Promise.resolve({ [list]: [] }),
+        ),
+      ),
+    );
+    const failures = parts.flatMap((part) => (part.status === 'rejected' ? [part.reason as unknown] : []));
+    if (failures.length === servers.length) throw failures[0];
+    for (const failure of failures)
+      log.session.warn({ session: this.#party.id }, `${method}: ${messageOf(failure)}`);
+    return {
+      result: router.merge(
+        list,
+        parts.flatMap((part) => (part.status === 'fulfilled' ? [part.value] : [])),
+      ),
+    };
+  }
+
+  /** All pages of one server's list as one. @throws {ProxyError} SERVER_UNAVAILABLE when the server refuses */
+  async #pages(binding: Binding, method: string, list: string): Promise<Fields> {
+    const router = this.#router;
+    const server = binding.config.name;
+    const pages: Fields[] = [];
+    let cursor: unknown;
+    do {
+      const outcome = await binding.call(method, cursor === undefined ? {} : { cursor });
+      if ('error' in outcome) {
+        throw new ProxyError(
+          'SERVER_UNAVAILABLE',
+          `Server "${server}" refused ${method}: ${outcome.error.message}`,
+        );
+      }
+      pages.push(router.expose(server, method, outcome.result));
+      cursor = outcome.result.nextCursor;
+    } while (cursor !== undefined && pages.length < MAX_PAGES);
+    return router.merge(list, pages);
+  }
+
+  async #tellAll(exchange: Exchange, needs: string): Promise<Outcome> {
+    const { method, params } = exchange;
+    if (method === 'logging/setLevel') this.#party.remember({ logLevel: params?.level });
+    const outcomes: Outcome[] = [];
+    for (const binding of this.#party.bindings()) {
+      if (binding.live && binding.offers(needs)) outcomes.push(await binding.call(method, params, exchange));
+    }
+    return outcomes.find((outcome) => 'error' in outcome) ?? { result: {} };
+  }
+
+  #subscribed(server: string, uri: string, subscribed: boolean): void {
+    const { subscriptions = [] } = this.#party.settings;
+    const others = subscriptions.filter((one) => one.server !== server || one.uri !== uri);
+    this.#party.remember({ subscriptions: subscribed ? [...others, { server, uri }] : others });
+  }
+
+  #server(name: string): ServerConfig {
+    const config = this.#servers.find((server) => server.name === name);
+    if (!config) throw new ProxyError('NOT_FOUND', `No server "${name}" is configured.`);
+    return config;
+  }
+}

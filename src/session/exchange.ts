@@ -1,0 +1,67 @@
+import { ProxyError } from '../errors.js';
+import { type ClientProfile } from '../protocol/client.js';
+import { type Fields, type Notification, type Outcome } from '../protocol/messages.js';
+
+/** A request of a server that its client must answer: an input request. */
+export interface Asked {
+  method: string;
+  params?: Fields;
+}
+
+/** An input request on its way. */
+export interface Asking {
+  answer: Promise<Outcome>;
+  /** The server wants no answer any more. */
+  cancel(params: Fields): void;
+}
+
+/** Towards a client, on one of its streams. The edge provides it; ids and tokens of that side are the edge's affair. */
+export interface Outlet {
+  readonly client: ClientProfile;
+  /** Whether the client listens just now; what it misses waits for it. */
+  readonly connected: boolean;
+  notify(notification: Notification): void;
+  /** @param onprogress gets the params of the client's progress notifications, with the server's own token */
+  ask(asked: Asked, onprogress: (params: Fields) => void): Asking;
+}
+
+/**
+ * One client request until its response. The edge makes it; the session carries it out; what belongs to it finds its
+ * way by this object, never by an id that a client chose.
+ */
+export class Exchange {
+  readonly method: string;
+  readonly params: Fields | undefined;
+  readonly outlet: Outlet;
+  /** Resolves when what a client may rely on is stored; the response is written after it. */
+  recorded: Promise<void> | undefined;
+  #cancelled: Fields | undefined;
+  #stop: ((params: Fields) => void) | undefined;
+
+  constructor(method: string, params: Fields | undefined, outlet: Outlet) {
+    this.method = method;
+    this.params = params;
+    this.outlet = outlet;
+  }
+
+  /** The client wants no response any more. @param params of its `notifications/cancelled`, less the id */
+  cancel(params: Fields): void {
+    this.#cancelled = params;
+    this.#stop?.(params);
+  }
+
+  get cancelled(): boolean {
+    return this.#cancelled !== undefined;
+  }
+
+  /** `stop` is called on cancellation while the request is with a server; at once if it came before. */
+  whileRunning(stop: ((params: Fields) => void) | undefined): void {
+    this.#stop = stop;
+    if (stop && this.#cancelled) stop(this.#cancelled);
+  }
+}
+
+/** What a cancelled request ends with; the edge sends nothing for it. */
+export function cancelledError(): ProxyError {
+  return new ProxyError('CALL_CANCELLED', 'The client cancelled the request.');
+}

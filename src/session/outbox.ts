@@ -1,0 +1,159 @@
+import { log } from '../logger.js';
+import { messageOf } from '../errors.js';
+import type { Message } from '../protocol/messages.js';
+import type { Store, StreamRow } from '../store/types.js';
+
+/** Rows taken from the store at a time when a reader catches up. */
+const PAGE = 32;
+
+/** Messages kept of a stream; beyond it the oldest go. Trimmed now and then, not at each message. */
+const KEPT_MESSAGES = 1000;
+const TRIM_EVERY = 100;
+
+/** The connection that reads a stream just now. */
+export interface Reader {
+  /** @returns false when the connection's buffer is full: nothing more until `resume` */
+  event(id: string, data: string): boolean;
+  /** The last message is written. */
+  end(): void;
+}
+
+/** An event ID names the stream and the message in it, so that it is unique over all streams of the session. */
+export function eventId(stream: number, seq: number): string {
+  return `${stream.toString(36)}-${seq.toString(36)}`;
+}
+
+/** @returns undefined for anything that `eventId` did not make */
+export function parseEventId(text: string): { stream: number; seq: number } | undefined {
+  const [, stream, seq] = /^([0-9a-z]{1,7})-([0-9a-z]{1,9})$/.exec(text) ?? [];
+  return stream && seq ? { stream: parseInt(stream, 36), seq: parseInt(seq, 36) } : undefined;
+}
+
+/**
+ * The messages of one upstream stream, in order. Each is stored, then written; a reader that was away, or is slow, is
+ * served out of the store, so that it costs no memory and loses nothing.
+ */
+export class Outbox {
+  readonly stream: number;
+  readonly #store: Store;
+  #seq: number;
+  #ended: boolean;
+  #reader: Reader | undefined;
+  /** The last message the present reader has got. */
+  #cursor: number;
+  #blocked = false;
+
+  private constructor(store: Store, stream: number, seq: number, ended: boolean) {
+    this.#store = store;
+    this.stream = stream;
+    this.#seq = seq;
+    this.#cursor = seq;
+    this.#ended = ended;
+  }
+
+  /** A new stream; resolves when it is stored, so that its event IDs may be given out. */
+  static async open(store: Store, row: Omit<StreamRow, 'id' | 'endedAt'>): Promise<Outbox> {
+    const id = store.nextId();
+    await store.write(() => store.streams.open({ ...row, id }));
+    return new Outbox(store, id, 0, false);
+  }
+
+  /** A stream of an earlier connection or process. */
+  static load(store: Store, row: StreamRow): Outbox {
+    return new Outbox(store, row.id, store.streams.last(row.id), row.endedAt !== null);
+  }
+
+  /** @param last whether the stream ends with this message */
+  send(message: Message, now: number, last = false): void {
+    const { streams } = this.#store;
+    const data = JSON.stringify(message);
+    const seq = ++this.#seq;
+    const write = this.#store.write(() => {
+      streams.append(this.stream, seq, data);
+      if (last) streams.end(this.stream, now);
+      else if (seq % TRIM_EVERY === 0) streams.trim(this.stream, KEPT_MESSAGES);
+    });
+    const deliver = () => {
+      if (last) this.#ended = true;
+      this.#deliver(seq, data);
+    };
+    // A message that cannot be stored is still worth more to the client now than none at all.
+    write.then(deliver, (error: unknown) => {
+      log.session.error({ stream: this.stream }, `A message cannot be replayed: ${messageOf(error)}`);
+      deliver();
+    });
+  }
+
+  /** Makes `reader` the one reader, with all messages after `after`; the one before it is ended. */
+  attach(reader: Reader, after = this.#cursor): void {
+    const before = this.#reader;
+    this.#reader = reader;
+    this.#cursor = after;
+    this.#blocked = false;
+    before?.end();
+    this.#catchUp();
+  }
+
+  /** The connection is gone; messages go on being stored. */
+  detach(reader: Reader): void {
+    if (this.#reader === reader) this.#reader = undefined;
+  }
+
+  /** The reader takes more again. */
+  resume(reader: Reader): void {
+    if (this.#reader !== reader) return;
+    this.#blocked = false;
+    this.#catchUp();
+  }
+
+  /** The last message that went to a reader. */
+  get delivered(): number {
+    return this.#cursor;
+  }
+
+  /** Whether somebody reads. */
+  get read(): boolean {
+    return this.#reader !== undefined;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** The client has certainly got everything: nothing will be asked for again. */
+  forget(): void {
+    this.#store
+      .write(() => this.#store.streams.delete(this.stream))
+      .catch((error: unknown) => log.session.warn({ stream: this.stream }, messageOf(error)));
+  }
+
+  #deliver(seq: number, data: string): void {
+    if (!this.#reader || this.#blocked || seq <= this.#cursor) return;
+    if (seq !== this.#cursor + 1) return this.#catchUp();
+    this.#write(seq, data);
+    this.#endIfRead();
+  }
+
+  #catchUp(): void {
+    while (this.#reader && !this.#blocked) {
+      const rows = this.#store.streams.read(this.stream, this.#cursor, PAGE);
+      for (const { seq, data } of rows) {
+        if (!this.#blocked) this.#write(seq, data);
+      }
+      if (rows.length < PAGE) break;
+    }
+    this.#endIfRead();
+  }
+
+  #write(seq: number, data: string): void {
+    this.#cursor = seq;
+    this.#blocked = this.#reader?.event(eventId(this.stream, seq), data) === false;
+  }
+
+  #endIfRead(): void {
+    if (!this.#ended || this.#blocked || this.#cursor < this.#seq) return;
+    const reader = this.#reader;
+    this.#reader = undefined;
+    reader?.end();
+  }
+}

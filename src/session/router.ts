@@ -1,0 +1,11 @@
+import type { Fields } from '../protocol/messages.js';
+import type { Route } from '../protocol/methods.js';
+
+/** What sessions need of the catalog. */
+export interface Router {
+  route(method: string, params: Fields | undefined): Route;
+  expose(server: string, method: string, result: Fields): Fields;
+  merge(list: string, results: readonly Fields[]): Fields;
+  isReadOnly(server: string, tool: string): boolean | undefined;
+  describe(descriptions: readonly (Fields | undefined)[]): Fields;
+}

@@ -1,0 +1,105 @@
+import type { Database } from 'better-sqlite3';
+import { ProxyError } from '../errors.js';
+
+/**
+ * The schema as its history: each entry lifts the file by one `user_version`, in a transaction of its own. Entries
+ * are only ever added. WITHOUT ROWID where the key is the order in which rows are read.
+ */
+const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+
+  CREATE TABLE instances (
+    id TEXT PRIMARY KEY, pid INTEGER NOT NULL, started TEXT NOT NULL, opened_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE TABLE children (
+    pid INTEGER NOT NULL, started TEXT NOT NULL, instance TEXT NOT NULL, PRIMARY KEY (pid, started)
+  ) WITHOUT ROWID;
+
+  CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    name TEXT,
+    principal TEXT NOT NULL,
+    state TEXT NOT NULL,
+    temporary INTEGER NOT NULL,
+    instance TEXT,
+    settings TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    last_active_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE UNIQUE INDEX sessions_by_name ON sessions (principal, name) WHERE name IS NOT NULL AND state <> 'closed';
+  CREATE INDEX sessions_by_use ON sessions (last_active_at);
+  CREATE INDEX sessions_by_instance ON sessions (instance) WHERE instance IS NOT NULL;
+
+  CREATE TABLE attachments (
+    id TEXT PRIMARY KEY,
+    session TEXT NOT NULL,
+    client TEXT NOT NULL,
+    owner INTEGER NOT NULL,
+    stream INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX attachments_by_session ON attachments (session);
+
+  CREATE TABLE bindings (
+    owner TEXT NOT NULL,
+    server TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    ended TEXT,
+    PRIMARY KEY (owner, server)
+  ) WITHOUT ROWID;
+  CREATE TABLE seen (
+    session TEXT NOT NULL, server TEXT NOT NULL, generation INTEGER NOT NULL, PRIMARY KEY (session, server)
+  ) WITHOUT ROWID;
+
+  CREATE TABLE streams (
+    id INTEGER PRIMARY KEY,
+    attachment TEXT NOT NULL,
+    request TEXT,
+    method TEXT,
+    opened_at INTEGER NOT NULL,
+    ended_at INTEGER
+  );
+  CREATE INDEX streams_by_attachment ON streams (attachment);
+  CREATE INDEX streams_by_end ON streams (ended_at) WHERE ended_at IS NOT NULL;
+  CREATE TABLE outbox (
+    stream INTEGER NOT NULL, seq INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (stream, seq)
+  ) WITHOUT ROWID;
+
+  CREATE TABLE events (
+    session TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    data TEXT NOT NULL,
+    PRIMARY KEY (session, seq)
+  ) WITHOUT ROWID;
+
+  CREATE TABLE servers (key TEXT PRIMARY KEY, description TEXT NOT NULL, seen_at INTEGER NOT NULL) WITHOUT ROWID;
+  `,
+];
+
+/**
+ * Brings the file to the schema of this program.
+ * @throws {ProxyError} STORE_FAILED when the file was written by a newer one
+ */
+export function migrate(db: Database, file: string, migrations = MIGRATIONS): void {
+  const version = () => Number(db.pragma('user_version', { simple: true }));
+  if (version() > migrations.length) {
+    throw new ProxyError(
+      'STORE_FAILED',
+      `The store ${file} was written by a newer mcp-session-proxy (schema ${version()}, this one knows ` +
+        `${migrations.length}). Use that version, or another "store" file.`,
+    );
+  }
+  while (version() < migrations.length) {
+    db.transaction(() => {
+      const from = version(); // read again inside: another process may have been first
+      const step = migrations[from];
+      if (step === undefined) return;
+      db.exec(step);
+      db.pragma(`user_version = ${from + 1}`);
+    }).immediate();
+  }
+}

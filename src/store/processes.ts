@@ -1,0 +1,23 @@
+import type { Database } from 'better-sqlite3';
+import type { ProcessMark, ProcessTable } from './types.js';
+
+export function processTable(db: Database): ProcessTable {
+  const register = db.prepare('INSERT INTO instances (id, pid, started, opened_at) VALUES (?, ?, ?, ?)');
+  const instances = db.prepare<[], { id: string } & ProcessMark>('SELECT id, pid, started FROM instances');
+  const remove = db.prepare('DELETE FROM instances WHERE id = ?');
+  const removeChildren = db.prepare('DELETE FROM children WHERE instance = ?');
+  const addChild = db.prepare('INSERT OR REPLACE INTO children (pid, started, instance) VALUES (?, ?, ?)');
+  const removeChild = db.prepare('DELETE FROM children WHERE pid = ? AND started = ?');
+  const children = db.prepare<[string], ProcessMark>('SELECT pid, started FROM children WHERE instance = ?');
+  return {
+    registerInstance: (id, { pid, started }, at) => void register.run(id, pid, started, at),
+    instances: () => instances.all().map(({ id, pid, started }) => ({ id, mark: { pid, started } })),
+    removeInstance: (id) => {
+      removeChildren.run(id);
+      remove.run(id);
+    },
+    addChild: (instance, { pid, started }) => void addChild.run(pid, started, instance),
+    removeChild: ({ pid, started }) => void removeChild.run(pid, started),
+    childrenOf: (instance) => children.all(instance),
+  };
+}

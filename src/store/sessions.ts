@@ -1,0 +1,125 @@
+import type { Database } from 'better-sqlite3';
+import type {
+  AttachmentRow,
+  AttachmentTable,
+  BindingRow,
+  BindingTable,
+  ServerTable,
+  SessionRow,
+  SessionTable,
+} from './types.js';
+
+/** Booleans are 0 and 1 in SQLite. */
+type Stored<Row, Key extends keyof Row> = Omit<Row, Key> & Record<Key, number>;
+
+const SESSION = `SELECT id, name, principal, state, temporary, instance, settings, created_at AS createdAt,
+  updated_at AS updatedAt, last_active_at AS lastActiveAt FROM sessions`;
+
+function toSession(row: Stored<SessionRow, 'temporary'> | undefined): SessionRow | undefined {
+  return row && { ...row, temporary: row.temporary === 1 };
+}
+
+export function sessionTable(db: Database): SessionTable {
+  const insert = db.prepare(
+    `INSERT INTO sessions (id, name, principal, state, temporary, instance, settings, created_at, updated_at, last_active_at)
+     VALUES (@id, @name, @principal, @state, @temporary, @instance, @settings, @createdAt, @updatedAt, @lastActiveAt)
+     ON CONFLICT DO NOTHING`,
+  );
+  const get = db.prepare<[string], Stored<SessionRow, 'temporary'>>(`${SESSION} WHERE id = ?`);
+  const byName = db.prepare<[string, string], Stored<SessionRow, 'temporary'>>(
+    `${SESSION} WHERE principal = ? AND name = ? AND state <> 'closed'`,
+  );
+  const setState = db.prepare('UPDATE sessions SET state = ?, instance = ?, updated_at = ? WHERE id = ?');
+  const setSettings = db.prepare('UPDATE sessions SET settings = ? WHERE id = ?');
+  const touch = db.prepare('UPDATE sessions SET last_active_at = ? WHERE id = ?');
+  const release = db
+    .prepare<[number, string], string>(
+      `UPDATE sessions SET state = 'paused', instance = NULL, updated_at = ? WHERE instance = ? RETURNING id`,
+    )
+    .pluck();
+  const old = db
+    .prepare<[number, number], string>(
+      'SELECT id FROM sessions WHERE last_active_at < ? AND instance IS NULL LIMIT ?',
+    )
+    .pluck();
+  const deletions = [
+    'DELETE FROM outbox WHERE stream IN (SELECT s.id FROM streams s JOIN attachments a ON a.id = s.attachment WHERE a.session = ?)',
+    'DELETE FROM streams WHERE attachment IN (SELECT id FROM attachments WHERE session = ?)',
+    'DELETE FROM attachments WHERE session = ?',
+    'DELETE FROM bindings WHERE owner = ?',
+    'DELETE FROM seen WHERE session = ?',
+    'DELETE FROM events WHERE session = ?',
+    'DELETE FROM sessions WHERE id = ?',
+  ].map((sql) => db.prepare<[string]>(sql));
+
+  return {
+    insert: (row) => insert.run({ ...row, temporary: Number(row.temporary) }).changes === 1,
+    get: (id) => toSession(get.get(id)),
+    byName: (principal, name) => toSession(byName.get(principal, name)),
+    setState: (id, state, instance, at) => void setState.run(state, instance, at, id),
+    setSettings: (id, settings) => void setSettings.run(settings, id),
+    touch: (id, at) => void touch.run(at, id),
+    releaseOf: (instance, at) => release.all(at, instance),
+    purge: db.transaction((before: number, limit: number) => {
+      const ids = old.all(before, limit);
+      for (const id of ids) for (const deletion of deletions) deletion.run(id);
+      return ids;
+    }),
+  };
+}
+
+export function attachmentTable(db: Database): AttachmentTable {
+  const insert = db.prepare(
+    `INSERT INTO attachments (id, session, client, owner, stream, created_at)
+     VALUES (@id, @session, @client, @owner, @stream, @createdAt)`,
+  );
+  const get = db.prepare<[string], Stored<AttachmentRow, 'owner'>>(
+    'SELECT id, session, client, owner, stream, created_at AS createdAt FROM attachments WHERE id = ?',
+  );
+  const setClient = db.prepare('UPDATE attachments SET client = ? WHERE id = ?');
+  const remove = db.prepare('DELETE FROM attachments WHERE id = ?');
+  return {
+    insert: (row) => void insert.run({ ...row, owner: Number(row.owner) }),
+    get: (id) => {
+      const row = get.get(id);
+      return row && { ...row, owner: row.owner === 1 };
+    },
+    setClient: (id, client) => void setClient.run(client, id),
+    delete: (id) => void remove.run(id),
+  };
+}
+
+export function bindingTable(db: Database): BindingTable {
+  const get = db.prepare<[string, string], BindingRow>(
+    'SELECT owner, server, generation, ended FROM bindings WHERE owner = ? AND server = ?',
+  );
+  const put = db.prepare(
+    `INSERT INTO bindings (owner, server, generation, ended) VALUES (@owner, @server, @generation, @ended)
+     ON CONFLICT DO UPDATE SET generation = excluded.generation, ended = excluded.ended`,
+  );
+  const seen = db.prepare<[string], { server: string; generation: number }>(
+    'SELECT server, generation FROM seen WHERE session = ?',
+  );
+  const see = db.prepare(
+    `INSERT INTO seen (session, server, generation) VALUES (?, ?, ?)
+     ON CONFLICT DO UPDATE SET generation = excluded.generation`,
+  );
+  return {
+    get: (owner, server) => get.get(owner, server),
+    put: (row) => void put.run(row),
+    seen: (session) => seen.all(session),
+    see: (session, server, generation) => void see.run(session, server, generation),
+  };
+}
+
+export function serverTable(db: Database): ServerTable {
+  const get = db.prepare<[string], string>('SELECT description FROM servers WHERE key = ?').pluck();
+  const put = db.prepare(
+    `INSERT INTO servers (key, description, seen_at) VALUES (?, ?, ?)
+     ON CONFLICT DO UPDATE SET description = excluded.description, seen_at = excluded.seen_at`,
+  );
+  return {
+    description: (key) => get.get(key),
+    setDescription: (key, data, at) => void put.run(key, data, at),
+  };
+}

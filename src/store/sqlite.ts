@@ -1,0 +1,182 @@
+import Database from 'better-sqlite3';
+import { chmodSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { ProxyError, messageOf } from '../errors.js';
+import { log } from '../logger.js';
+import { migrate } from './migrations.js';
+import { eventTable } from './events.js';
+import { processTable } from './processes.js';
+import { attachmentTable, bindingTable, serverTable, sessionTable } from './sessions.js';
+import { streamTable } from './streams.js';
+import type { Store } from './types.js';
+
+/** Marks the file as ours: "mcpS". */
+const APPLICATION_ID = 0x6d637053;
+
+/** WAL-reset bug in all SQLite from 3.7.0 on: two connections could lose a commit. */
+const OLDEST_SQLITE = [3, 51, 3] as const;
+
+/** Ids are reserved this many at a time, so that a crash repeats none and few calls pay for a write. */
+const ID_BLOCK = 4096;
+const ID_LIMIT = 2 ** 31 - ID_BLOCK;
+
+interface Write {
+  job: () => void;
+  resolve: () => void;
+  reject: (error: ProxyError) => void;
+}
+
+/**
+ * Opens (and first creates) the SQLite store, readable by this user alone.
+ * @param file a path, or `:memory:` for a store that ends with the process
+ * @throws {ProxyError} STORE_FAILED naming the file and the mend
+ */
+export function openSqliteStore(file: string): Store {
+  try {
+    return new SqliteStore(openDatabase(file), file);
+  } catch (error) {
+    if (error instanceof ProxyError) throw error;
+    throw new ProxyError(
+      'STORE_FAILED',
+      `Cannot open the store ${file}: ${messageOf(error)}. ${mend(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+function openDatabase(file: string): Database.Database {
+  if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  // SQLite makes -wal and -shm with the rights of the file itself.
+  const before = process.umask(0o077);
+  let db: Database.Database;
+  try {
+    db = new Database(file);
+  } finally {
+    process.umask(before);
+  }
+  if (file !== ':memory:') chmodSync(file, 0o600);
+  const [major = 0, minor = 0, patch = 0] = String(db.prepare('SELECT sqlite_version()').pluck().get())
+    .split('.')
+    .map(Number);
+  const [least, lesser, smallest] = OLDEST_SQLITE;
+  if (major < least || (major === least && (minor < lesser || (minor === lesser && patch < smallest)))) {
+    throw new ProxyError(
+      'STORE_FAILED',
+      `SQLite ${major}.${minor}.${patch} can lose commits; reinstall better-sqlite3.`,
+    );
+  }
+  db.pragma('busy_timeout = 5000');
+  db.pragma(`application_id = ${APPLICATION_ID}`);
+  db.pragma('journal_mode = WAL');
+  db.pragma('synchronous = FULL'); // better-sqlite3 defaults to NORMAL, which loses commits with the power
+  db.pragma('fullfsync = ON'); // macOS: fsync alone does not reach the disk
+  db.pragma('journal_size_limit = 67108864');
+  db.pragma('cell_size_check = ON');
+  db.pragma('trusted_schema = OFF');
+  db.pragma('temp_store = MEMORY');
+  migrate(db, file);
+  return db;
+}
+
+function mend(error: unknown): string {
+  const code = (error as { code?: string }).code ?? '';
+  if (code === 'SQLITE_NOTADB' || code.startsWith('SQLITE_CORRUPT')) {
+    return 'It is damaged or no store: move it aside (with its -wal and -shm) and start again.';
+  }
+  return 'Check that its folder exists and may be written by you, or name another file under "store".';
+}
+
+class SqliteStore implements Store {
+  readonly sessions;
+  readonly attachments;
+  readonly bindings;
+  readonly streams;
+  readonly events;
+  readonly servers;
+  readonly processes;
+
+  readonly #db: Database.Database;
+  readonly #file: string;
+  readonly #begin;
+  readonly #commit;
+  readonly #rollback;
+  readonly #reserve;
+  #waiting: Write[] = [];
+  #ids = { next: 0, end: 0 };
+
+  constructor(db: Database.Database, file: string) {
+    this.#db = db;
+    this.#file = file;
+    this.#begin = db.prepare('BEGIN IMMEDIATE'); // DEFERRED fails under a second writer instead of waiting
+    this.#commit = db.prepare('COMMIT');
+    this.#rollback = db.prepare('ROLLBACK');
+    this.#reserve = db
+      .prepare<[number, number, number], number>(
+        `INSERT INTO counters (name, value) VALUES ('id', ?)
+         ON CONFLICT (name) DO UPDATE SET value = CASE WHEN value > ? THEN 0 ELSE value END + ? RETURNING value`,
+      )
+      .pluck();
+    this.sessions = sessionTable(db);
+    this.attachments = attachmentTable(db);
+    this.bindings = bindingTable(db);
+    this.streams = streamTable(db);
+    this.events = eventTable(db);
+    this.servers = serverTable(db);
+    this.processes = processTable(db);
+  }
+
+  write(job: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#waiting.push({ job, resolve, reject }) === 1) setImmediate(() => this.#flush());
+    });
+  }
+
+  nextId(): number {
+    if (this.#ids.next === this.#ids.end) {
+      const end = this.#reserve.get(ID_BLOCK, ID_LIMIT, ID_BLOCK) ?? ID_BLOCK;
+      this.#ids = { next: end - ID_BLOCK, end };
+    }
+    this.#ids.next += 1;
+    return this.#ids.next;
+  }
+
+  close(): void {
+    this.#flush();
+    if (this.#file !== ':memory:') this.#db.pragma('wal_checkpoint(TRUNCATE)');
+    this.#db.close();
+  }
+
+  #flush(): void {
+    const writes = this.#waiting;
+    this.#waiting = [];
+    if (writes.length === 0) return;
+    const failure = this.#transact(writes);
+    if (failure === undefined) {
+      for (const write of writes) write.resolve();
+    } else if (writes.length === 1) {
+      log.store.error({ file: this.#file }, `A write to the store failed: ${messageOf(failure)}`);
+      const text = `The store ${this.#file} could not be written: ${messageOf(failure)}. Nothing was done; free space or mend the file and try again.`;
+      writes[0]?.reject(new ProxyError('STORE_FAILED', text, { cause: failure }));
+    } else {
+      // One write may be at fault: let it fail alone.
+      for (const write of writes) {
+        this.#waiting = [write];
+        this.#flush();
+      }
+    }
+  }
+
+  /** @returns what went wrong, and then nothing is stored */
+  #transact(writes: Write[]): unknown {
+    try {
+      this.#begin.run();
+      for (const { job } of writes) job();
+      this.#commit.run();
+      return undefined;
+    } catch (error) {
+      // On a full disk SQLite has rolled back by itself.
+      if (this.#db.inTransaction) this.#rollback.run();
+      return error ?? new Error('unknown failure');
+    }
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * What the proxy remembers beyond its own life. A driver's methods are synchronous statements that throw on failure;
+ * alone, each is its own transaction. What belongs to a request in flight goes through `write`, which commits the
+ * writes of all requests of one event loop turn together and resolves when they are on disk.
+ *
+ * Times are milliseconds since the epoch.
+ */
+export interface Store {
+  /** Runs `job` in the next commit. Rejects with STORE_FAILED, and then none of `job` is stored. */
+  write(job: () => void): Promise<void>;
+  /** A number below 2^31 that no other call of this store, also of another process, was given lately. */
+  nextId(): number;
+  readonly sessions: SessionTable;
+  readonly attachments: AttachmentTable;
+  readonly bindings: BindingTable;
+  readonly streams: StreamTable;
+  readonly events: EventTable;
+  readonly servers: ServerTable;
+  readonly processes: ProcessTable;
+  /** Commits what waits and closes. */
+  close(): void;
+}
+
+/** Life of a session; who may change which into which stands in `session/session.ts`. */
+export type SessionState = 'idle' | 'active' | 'paused' | 'error' | 'closed';
+
+export interface SessionRow {
+  /** `ses_` and 128 random bits. */
+  id: string;
+  /** Unique among the principal's sessions that are not closed. */
+  name: string | null;
+  principal: string;
+  state: SessionState;
+  temporary: boolean;
+  /** The running proxy that holds the session's connections, or none. */
+  instance: string | null;
+  /** What servers must be told again after a restart (log level, subscriptions), JSON. */
+  settings: string;
+  createdAt: number;
+  updatedAt: number;
+  lastActiveAt: number;
+}
+
+export interface SessionTable {
+  /** @returns false, and nothing is stored, when the principal has an open session of that name */
+  insert(row: SessionRow): boolean;
+  get(id: string): SessionRow | undefined;
+  /** The open session of that name. */
+  byName(principal: string, name: string): SessionRow | undefined;
+  setState(id: string, state: SessionState, instance: string | null, at: number): void;
+  setSettings(id: string, settings: string): void;
+  touch(id: string, lastActiveAt: number): void;
+  /** Sessions that another process held when it died; they are `paused` afterwards. */
+  releaseOf(instance: string, at: number): string[];
+  /** Deletes at most `limit` sessions last used before `before`, with all that belongs to them. */
+  purge(before: number, limit: number): string[];
+}
+
+export interface AttachmentRow {
+  /** SHA-256 of the id that the client holds: the store gives nobody a session. */
+  id: string;
+  session: string;
+  /** The client as it introduced itself, JSON. */
+  client: string;
+  /** Made the session itself, so that its DELETE closes it. */
+  owner: boolean;
+  /** Stream for messages that belong to no request. */
+  stream: number;
+  createdAt: number;
+}
+
+export interface AttachmentTable {
+  insert(row: AttachmentRow): void;
+  get(id: string): AttachmentRow | undefined;
+  setClient(id: string, client: string): void;
+  delete(id: string): void;
+}
+
+export interface BindingRow {
+  /** A session's id, a principal or all, as the server's scope says. */
+  owner: string;
+  server: string;
+  /** Grows each time the process or remote session is replaced. */
+  generation: number;
+  /** Why the last generation ended, in words; null while it lives. */
+  ended: string | null;
+}
+
+export interface BindingTable {
+  get(owner: string, server: string): BindingRow | undefined;
+  put(row: BindingRow): void;
+  /** Generations of each server that a session has called tools of. */
+  seen(session: string): { server: string; generation: number }[];
+  see(session: string, server: string, generation: number): void;
+}
+
+export interface StreamRow {
+  id: number;
+  attachment: string;
+  /** JSON of the client's request id; null for the stream that belongs to no request. */
+  request: string | null;
+  method: string | null;
+  openedAt: number;
+  endedAt: number | null;
+}
+
+export interface StreamTable {
+  open(row: Omit<StreamRow, 'endedAt'>): void;
+  get(id: number): StreamRow | undefined;
+  append(stream: number, seq: number, data: string): void;
+  /** Messages after `after`, in order, at most `limit`. */
+  read(stream: number, after: number, limit: number): { seq: number; data: string }[];
+  /** The highest sequence of the stream, 0 when there is none. */
+  last(stream: number): number;
+  end(stream: number, at: number): void;
+  delete(stream: number): void;
+  /** Deletes all but the newest `keep` messages. */
+  trim(stream: number, keep: number): void;
+  /** Requests without an answer, of the sessions given or, by default, of no running proxy. */
+  unanswered(session: string): StreamRow[];
+  /** Deletes streams that ended before. */
+  purge(endedBefore: number, limit: number): number;
+}
+
+export interface EventRow {
+  seq: number;
+  at: number;
+  type: string;
+  /** JSON object. */
+  data: string;
+}
+
+export interface EventTable {
+  /** Appends, and keeps the newest `keep`. A closed or unknown session takes none. */
+  append(session: string, at: number, type: string, data: string, keep: number): void;
+  /** The last `limit` events after `after`, oldest first. */
+  last(session: string, limit: number, after?: number): EventRow[];
+}
+
+export interface ServerTable {
+  /** What a server of this configuration said of itself at its last `initialize`, JSON. */
+  description(key: string): string | undefined;
+  setDescription(key: string, data: string, at: number): void;
+}
+
+/** A process by more than its number, which the system gives out again. */
+export interface ProcessMark {
+  pid: number;
+  /** When the system started it, in the system's own words; with the boot it happened in. */
+  started: string;
+}
+
+export interface ProcessTable {
+  registerInstance(id: string, mark: ProcessMark, at: number): void;
+  /** Every proxy that has opened this store and not closed it. */
+  instances(): { id: string; mark: ProcessMark }[];
+  removeInstance(id: string): void;
+  addChild(instance: string, mark: ProcessMark): void;
+  removeChild(mark: ProcessMark): void;
+  childrenOf(instance: string): ProcessMark[];
+}

@@ -1,0 +1,158 @@
+import { randomInt } from 'node:crypto';
+import { ProxyError } from '../errors.js';
+import {
+  isId,
+  isNotification,
+  progressTokenOf,
+  withMeta,
+  type Fields,
+  type Id,
+  type Message,
+  type Notification,
+  type Outcome,
+  type Request,
+  type Response,
+} from '../protocol/messages.js';
+import type { Asked, Asking, Outlet } from '../session/exchange.js';
+import { Exchange } from '../session/exchange.js';
+import type { Attached } from '../session/manager.js';
+
+/** One ordered way to the client: the stream of a request, or that of no request. */
+export interface Stream {
+  /** Whether messages sent now can still reach the client on it. */
+  readonly open: boolean;
+  send(message: Message): void;
+}
+
+interface Question {
+  resolve: (outcome: Outcome) => void;
+  /** The server's own progress token, and whom to tell. */
+  token: Id | undefined;
+  onprogress: (params: Fields) => void;
+}
+
+/**
+ * A client of 2024-11-05 to 2025-11-25 at the other end of an attachment: its requests become exchanges, what servers
+ * ask becomes requests to it. Knows no transport.
+ */
+export class LegacyPeer implements Outlet {
+  readonly attached: Attached;
+  readonly #own: Stream;
+  readonly #running = new Map<string, Set<Exchange>>();
+  readonly #questions = new Map<Id, Question>();
+  /** Not from 1: an answer to a question of an earlier process must not be taken for one of ours. */
+  #lastQuestion = randomInt(2 ** 31);
+
+  /** @param own the stream of messages that belong to no request */
+  constructor(attached: Attached, own: Stream) {
+    this.attached = attached;
+    this.#own = own;
+    attached.attachment.outlet = this;
+  }
+
+  get client() {
+    return this.attached.attachment.client;
+  }
+
+  get connected(): boolean {
+    return this.#own.open;
+  }
+
+  notify(notification: Notification): void {
+    this.#own.send(notification);
+  }
+
+  ask(asked: Asked, onprogress: (params: Fields) => void): Asking {
+    return this.#ask(this.#own, asked, onprogress);
+  }
+
+  /** Whether a request of that id is under way: where there is one stream only, a second could not be told from it. */
+  isRunning(id: Id): boolean {
+    return this.#running.has(JSON.stringify(id));
+  }
+
+  /**
+   * Carries out a request of the client.
+   * @param stream where what belongs to the request goes
+   * @returns nothing for a cancelled one. MCP, cancellation: a receiver SHOULD NOT respond to it
+   */
+  async request({ id, method, params }: Request, stream: Stream): Promise<Response | undefined> {
+    if (method === 'ping') return { jsonrpc: '2.0', id, result: {} };
+    const exchange = new Exchange(method, params, this.#outletOn(stream));
+    const key = JSON.stringify(id);
+    const twins = this.#running.get(key) ?? new Set();
+    this.#running.set(key, twins.add(exchange));
+    try {
+      const outcome = await this.attached.session.request(exchange);
+      return { jsonrpc: '2.0', id, ...outcome };
+    } catch (error) {
+      if (error instanceof ProxyError && error.code === 'CALL_CANCELLED') return undefined;
+      throw error;
+    } finally {
+      await exchange.recorded;
+      twins.delete(exchange);
+      if (twins.size === 0) this.#running.delete(key);
+    }
+  }
+
+  /** Takes a notification or a response of the client. */
+  receive(message: Notification | Response): void {
+    if (!isNotification(message)) {
+      const { jsonrpc: _, id, ...outcome } = message;
+      const question = this.#questions.get(id);
+      this.#questions.delete(id);
+      return question?.resolve(outcome);
+    }
+    const { method, params } = message;
+    switch (method) {
+      case 'notifications/initialized':
+        return; // each server had its own from us
+      case 'notifications/cancelled':
+        return this.#cancel(params);
+      case 'notifications/progress': {
+        const question = isId(params?.progressToken) ? this.#questions.get(params.progressToken) : undefined;
+        if (question?.token !== undefined) question.onprogress({ ...params, progressToken: question.token });
+        return;
+      }
+      default:
+        return this.attached.session.notification(method, params);
+    }
+  }
+
+  #cancel(params: Fields | undefined): void {
+    const { requestId, ...reason } = params ?? {};
+    const [exchange, ...twins] = this.#running.get(JSON.stringify(requestId)) ?? [];
+    // Clients that give every request the same id cannot say which one they mean: better none than the wrong one.
+    if (twins.length === 0) exchange?.cancel(reason);
+  }
+
+  #outletOn(stream: Stream): Outlet {
+    // A request's stream may be over while its task goes on, or may not exist at all.
+    const best = () => (stream.open ? stream : this.#own);
+    return {
+      client: this.client,
+      connected: true,
+      notify: (notification) => best().send(notification),
+      ask: (asked, onprogress) => this.#ask(best(), asked, onprogress),
+    };
+  }
+
+  #ask(stream: Stream, { method, params }: Asked, onprogress: (params: Fields) => void): Asking {
+    const id = ++this.#lastQuestion;
+    const token = progressTokenOf(params);
+    const sent = params && token !== undefined ? withMeta(params, { progressToken: id }) : params;
+    const answer = new Promise<Outcome>((resolve) => this.#questions.set(id, { resolve, token, onprogress }));
+    stream.send({ jsonrpc: '2.0', id, method, ...(sent ? { params: sent } : {}) });
+    return {
+      answer,
+      cancel: (reason) => {
+        if (!this.#questions.delete(id)) return;
+        stream.send({
+          jsonrpc: '2.0',
+          method: 'notifications/cancelled',
+          params: { ...reason, requestId: id },
+        });
+      },
+    };
+  }
+}

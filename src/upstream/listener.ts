@@ -1,0 +1,125 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { ListenConfig } from '../config/schema.js';
+import { ProxyError, asProxyError, messageOf } from '../errors.js';
+import { log } from '../logger.js';
+import type { Id } from '../protocol/messages.js';
+import { checkCaller } from './guard.js';
+
+/** Bounds on what a stranger can make the process hold. */
+const MAX_HEADER_BYTES = 16 * 1024;
+const HEADERS_TIMEOUT = 10_000;
+const REQUEST_TIMEOUT = 30_000;
+const KEEP_ALIVE_TIMEOUT = 75_000; // longer than the pools of common clients, so that theirs end first
+
+export type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+/** The HTTP server: checks who calls before anything is read or allocated, then hands over by path. */
+export class Listener {
+  readonly #config: ListenConfig;
+  readonly #routes: ReadonlyMap<string, Handler>;
+  readonly #server: Server;
+  #draining = false;
+
+  constructor(config: ListenConfig, routes: ReadonlyMap<string, Handler>) {
+    this.#config = config;
+    this.#routes = routes;
+    this.#server = createServer(
+      {
+        maxHeaderSize: MAX_HEADER_BYTES,
+        headersTimeout: HEADERS_TIMEOUT,
+        requestTimeout: REQUEST_TIMEOUT,
+        keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
+        noDelay: true,
+        keepAlive: true,
+      },
+      (request, response) => void this.#handle(request, response),
+    );
+  }
+
+  /** @throws {ProxyError} PORT_IN_USE, CONFIG_INVALID */
+  listen(): Promise<AddressInfo> {
+    const { host, port } = this.#config;
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', (error: NodeJS.ErrnoException) => {
+        const inUse = error.code === 'EADDRINUSE';
+        const text = inUse
+          ? `Port ${port} on ${host} is in use. Stop the program that has it, or choose another with listen.port or --http ${host}:PORT.`
+          : `Cannot listen on ${host}:${port}: ${error.message}. Check listen.host and listen.port.`;
+        reject(new ProxyError(inUse ? 'PORT_IN_USE' : 'CONFIG_INVALID', text, { cause: error }));
+      });
+      this.#server.listen(port, host, () => resolve(this.#server.address() as AddressInfo));
+    });
+  }
+
+  /** From now on new requests are told to come back later. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Ends every connection; resolves when the port is free. */
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.on('error', (error) => log.upstream.debug(error.message));
+    try {
+      checkCaller(request, this.#config);
+      if (this.#draining)
+        throw new ProxyError('SHUTTING_DOWN', 'The proxy is shutting down. Try again in a moment.');
+      const [path = ''] = (request.url ?? '').split('?');
+      const handler = this.#routes.get(path);
+      if (!handler) {
+        throw new ProxyError('NOT_FOUND', `Nothing is here. The MCP endpoint is ${this.#config.path}.`);
+      }
+      await handler(request, response);
+    } catch (error) {
+      if (!(error instanceof ProxyError)) log.upstream.error({ err: error }, messageOf(error));
+      answerError(response, asProxyError(error));
+    }
+  }
+}
+
+/** Ends a response with a failure, as a JSON-RPC error; `id` is the request's, where it could be read. */
+export function answerError(response: ServerResponse, error: ProxyError, id: Id | null = null): void {
+  if (response.headersSent) return void response.end();
+  const body = JSON.stringify({ jsonrpc: '2.0', id, error: error.toJsonRpc() });
+  response.writeHead(error.status, {
+    'Content-Type': 'application/json',
+    'Content-Length': Buffer.byteLength(body),
+    ...(error.status === 503 ? { 'Retry-After': '5' } : {}),
+    // What was not read of the body must not be taken for the next request.
+    ...(error.status === 413 || error.code === 'SHUTTING_DOWN' ? { Connection: 'close' } : {}),
+    ...(error.status === 405 ? { Allow: 'GET, POST, DELETE' } : {}),
+  });
+  response.end(body);
+}
+
+/**
+ * The body of a request.
+ * @throws {ProxyError} BODY_TOO_LARGE as soon as it is, PARSE_ERROR for text that is not UTF-8
+ */
+export async function readBody(request: IncomingMessage, limit: number): Promise<string> {
+  const tooLarge = () =>
+    new ProxyError('BODY_TOO_LARGE', `The request body is larger than ${limit} bytes (listen.maxBody).`);
+  if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge();
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > limit) throw tooLarge();
+    chunks.push(chunk);
+  }
+  const body = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
+  try {
+    return UTF8.decode(body);
+  } catch (error) {
+    throw new ProxyError('PARSE_ERROR', 'The request body is not valid UTF-8.', { cause: error });
+  }
+}
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true });

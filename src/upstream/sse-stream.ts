@@ -1,0 +1,44 @@
+import type { ServerResponse } from 'node:http';
+import { SSE_HEADERS, SSE_HEARTBEAT, sseEvent, ssePriming } from '../protocol/sse.js';
+import { eventId, type Outbox, type Reader } from '../session/outbox.js';
+
+/** Keeps middleboxes from cutting idle streams, milliseconds. Below 20 s it would hide half-open connections from TCP. */
+const HEARTBEAT = 25_000;
+
+const open = new Set<SseReader>();
+let beating: NodeJS.Timeout | undefined;
+
+/** One HTTP response as the reader of an outbox. */
+export class SseReader implements Reader {
+  readonly #response: ServerResponse;
+
+  /**
+   * Answers with a stream and connects it to the outbox.
+   * @param after the last message the client has; undefined for whatever it has not been sent yet
+   * @param primed whether the first event only names where to resume. 2025-11-25: SHOULD be sent at once
+   */
+  constructor(response: ServerResponse, outbox: Outbox, after: number | undefined, primed: boolean) {
+    this.#response = response;
+    response.writeHead(200, SSE_HEADERS);
+    if (primed) response.write(ssePriming(eventId(outbox.stream, after ?? outbox.delivered)));
+    else response.flushHeaders();
+    response.on('drain', () => outbox.resume(this));
+    response.on('close', () => {
+      open.delete(this);
+      outbox.detach(this);
+    });
+    open.add(this);
+    beating ??= setInterval(() => {
+      for (const reader of open) reader.#response.write(SSE_HEARTBEAT);
+    }, HEARTBEAT).unref();
+    outbox.attach(this, after);
+  }
+
+  event(id: string, data: string): boolean {
+    return this.#response.write(sseEvent(id, data));
+  }
+
+  end(): void {
+    this.#response.end();
+  }
+}

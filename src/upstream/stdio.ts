@@ -1,0 +1,132 @@
+import { isUtf8 } from 'node:buffer';
+import type { Readable, Writable } from 'node:stream';
+import { LOCAL_PRINCIPAL } from '../auth/principal.js';
+import { ProxyError, asProxyError, messageOf } from '../errors.js';
+import { log } from '../logger.js';
+import { profileOf } from '../protocol/client.js';
+import { LineSplitter } from '../protocol/lines.js';
+import {
+  isId,
+  isFields,
+  isRequest,
+  toMessage,
+  type Id,
+  type Message,
+  type Request,
+} from '../protocol/messages.js';
+import type { SessionManager } from '../session/manager.js';
+import { introduce } from './introduce.js';
+import { LegacyPeer } from './legacy.js';
+
+export interface StdioOptions {
+  manager: SessionManager;
+  input: Readable;
+  output: Writable;
+  /** Largest message of the client, bytes. */
+  maxMessage: number;
+  /** The session to attach to; without it the client gets one of its own. */
+  session?: string;
+}
+
+/** One client on a pipe, from its first line to its last: the end of input detaches it, the session stays. */
+export class StdioEndpoint {
+  readonly #options: StdioOptions;
+  #peer: LegacyPeer | undefined;
+  #initializing: Promise<unknown> | undefined;
+  #running = 0;
+  #idle: () => void = () => {};
+
+  constructor(options: StdioOptions) {
+    this.#options = options;
+  }
+
+  /** Serves until the client closes its end and what it asked for is answered. */
+  async serve(): Promise<void> {
+    const { input, output, maxMessage } = this.#options;
+    const lines = new LineSplitter(maxMessage, {
+      line: (line) => void this.#receive(line),
+      tooLong: (_head, _tail, length) =>
+        this.#refuse(
+          new ProxyError('BODY_TOO_LARGE', `A message of ${length} bytes is larger than ${maxMessage}.`),
+          null,
+        ),
+    });
+    output.on('error', (error) => log.upstream.debug(`stdout: ${error.message}`));
+    input.on('data', (chunk: Buffer) => lines.push(chunk));
+    await new Promise<void>((resolve) => {
+      input.once('end', resolve);
+      input.once('close', resolve);
+      input.once('error', () => resolve());
+    });
+    if (this.#running > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+  }
+
+  async #receive(line: Buffer): Promise<void> {
+    let id: Id | null = null;
+    try {
+      if (!isUtf8(line)) throw new ProxyError('PARSE_ERROR', 'The message is not valid UTF-8.');
+      const value = parse(line);
+      if (isFields(value) && isId(value.id)) id = value.id;
+      if (Array.isArray(value))
+        throw new ProxyError('INVALID_REQUEST', 'Batches are not taken on a pipe: send one message a line.');
+      const message = toMessage(value);
+      if (isRequest(message)) await this.#request(message);
+      else if (this.#peer) this.#peer.receive(message);
+    } catch (error) {
+      this.#refuse(asProxyError(error), id);
+    }
+  }
+
+  async #request(request: Request): Promise<void> {
+    this.#running += 1;
+    try {
+      if (request.method === 'initialize') {
+        this.#initializing = this.#initialize(request);
+        return await this.#initializing.then(() => {});
+      }
+      await this.#initializing; // a client that does not wait for the answer
+      const peer = this.#peer;
+      if (!peer) throw new ProxyError('SESSION_REQUIRED', 'Send initialize first.');
+      // On one pipe the answers to two requests of one id could not be told apart.
+      if (peer.isRunning(request.id)) {
+        throw new ProxyError(
+          'INVALID_REQUEST',
+          `A request with id ${JSON.stringify(request.id)} is still under way.`,
+        );
+      }
+      const response = await peer.request(request, this.#stream);
+      if (response) this.#send(response);
+    } finally {
+      this.#running -= 1;
+      if (this.#running === 0) this.#idle();
+    }
+  }
+
+  async #initialize(request: Request): Promise<void> {
+    const { manager, session } = this.#options;
+    const who = this.#peer?.attached ?? LOCAL_PRINCIPAL;
+    const { result, attached } = await introduce(manager, profileOf(request.params), who, session);
+    this.#peer ??= new LegacyPeer(attached, this.#stream);
+    this.#send({ jsonrpc: '2.0', id: request.id, result });
+  }
+
+  readonly #stream = { open: true, send: (message: Message) => this.#send(message) };
+
+  #send(message: Message): void {
+    this.#options.output.write(`${JSON.stringify(message)}\n`);
+  }
+
+  #refuse(error: ProxyError, id: Id | null): void {
+    log.upstream.warn(error.message);
+    this.#options.output.write(`${JSON.stringify({ jsonrpc: '2.0', id, error: error.toJsonRpc() })}\n`);
+  }
+}
+
+/** @throws {ProxyError} PARSE_ERROR */
+function parse(line: Buffer): unknown {
+  try {
+    return JSON.parse(line.toString('utf8'));
+  } catch (error) {
+    throw new ProxyError('PARSE_ERROR', `The line is not valid JSON: ${messageOf(error)}.`, { cause: error });
+  }
+}

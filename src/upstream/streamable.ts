@@ -1,0 +1,272 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Principal } from '../auth/principal.js';
+import type { Clock } from '../clock.js';
+import { ProxyError, asProxyError } from '../errors.js';
+import { profileOf } from '../protocol/client.js';
+import { BATCH_VERSION, isLegacyVersion, LEGACY_VERSIONS, PRIMING_VERSION } from '../protocol/eras.js';
+import { isRequest, toMessage, type Message, type Request } from '../protocol/messages.js';
+import { isWorthKeeping } from '../protocol/methods.js';
+import type { SessionManager } from '../session/manager.js';
+import { Outbox, parseEventId } from '../session/outbox.js';
+import type { Store } from '../store/types.js';
+import { introduce } from './introduce.js';
+import { LegacyPeer } from './legacy.js';
+import { answerError, readBody } from './listener.js';
+import { Reply } from './reply.js';
+import { SseReader } from './sse-stream.js';
+
+/** Messages in one batch; a client that needs more sends two. */
+const MAX_BATCH = 100;
+
+export interface StreamableOptions {
+  manager: SessionManager;
+  store: Store;
+  clock: Clock;
+  maxBody: number;
+  authenticate: (request: IncomingMessage) => Principal;
+}
+
+/** A client over Streamable HTTP, with its streams. */
+class HttpPeer extends LegacyPeer {
+  readonly outbox: Outbox;
+  /** Streams of requests that may be asked for again, by their number. */
+  readonly replies = new Map<number, Outbox>();
+
+  constructor(attached: LegacyPeer['attached'], outbox: Outbox, clock: Clock) {
+    super(attached, {
+      get open() {
+        return outbox.read;
+      },
+      send: (message) => outbox.send(message, clock.now()),
+    });
+    this.outbox = outbox;
+  }
+}
+
+/** Streamable HTTP of 2025-03-26 to 2025-11-25, on bare node:http. */
+export class StreamableEndpoint {
+  readonly #options: StreamableOptions;
+  readonly #peers = new WeakMap<LegacyPeer['attached']['attachment'], HttpPeer>();
+  /** The stored answer that a connection carried last. */
+  readonly #answered = new WeakMap<Socket, { peer: HttpPeer; outbox: Outbox }>();
+
+  constructor(options: StreamableOptions) {
+    this.#options = options;
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#acknowledge(request.socket);
+    const principal = this.#options.authenticate(request);
+    switch (request.method) {
+      case 'POST':
+        return this.#post(request, response, principal);
+      case 'GET':
+        return this.#get(request, response, this.#peer(request, principal));
+      case 'DELETE':
+        await this.#options.manager.detach(this.#peer(request, principal).attached);
+        return void response.writeHead(204).end();
+      default:
+        throw new ProxyError(
+          'METHOD_NOT_ALLOWED',
+          `${request.method} is not allowed here. Use POST, GET or DELETE.`,
+        );
+    }
+  }
+
+  // -- POST ------------------------------------------------------------------------------------------------------
+
+  async #post(request: IncomingMessage, response: ServerResponse, principal: Principal): Promise<void> {
+    if (!/^application\/json\b/i.test(request.headers['content-type'] ?? '')) {
+      throw new ProxyError('UNSUPPORTED_MEDIA_TYPE', 'Send the message as "Content-Type: application/json".');
+    }
+    const body = await readBody(request, this.#options.maxBody);
+    const value = parseJson(body);
+    if (Array.isArray(value)) return this.#batch(response, this.#peer(request, principal), value);
+    const message = toMessage(value);
+    try {
+      if (isRequest(message) && message.method === 'initialize') {
+        return await this.#initialize(request, response, principal, message);
+      }
+      const peer = this.#peer(request, principal);
+      if (isRequest(message)) return await this.#request(request, response, peer, message);
+      peer.receive(message);
+      response.writeHead(202).end();
+    } catch (error) {
+      answerError(response, asProxyError(error), isRequest(message) ? message.id : null);
+    }
+  }
+
+  async #initialize(
+    request: IncomingMessage,
+    response: ServerResponse,
+    principal: Principal,
+    message: Request,
+  ): Promise<void> {
+    const { manager } = this.#options;
+    const key = sessionKey(request);
+    const known = key === undefined ? undefined : manager.find(key, principal);
+    const { result, key: given } = await introduce(manager, profileOf(message.params), known ?? principal);
+    const body = Buffer.from(JSON.stringify({ jsonrpc: '2.0', id: message.id, result }));
+    response.writeHead(200, {
+      'Content-Type': 'application/json',
+      'Content-Length': body.length,
+      'Mcp-Session-Id': given ?? key,
+    });
+    response.end(body);
+  }
+
+  async #request(
+    request: IncomingMessage,
+    response: ServerResponse,
+    peer: HttpPeer,
+    message: Request,
+  ): Promise<void> {
+    const reply = this.#reply(request, response, peer, message);
+    if (reply.primes && isWorthKeeping(message.method))
+      this.#remember(peer, await reply.keep(), request.socket);
+    const answer = await peer.request(message, reply);
+    reply.end(answer);
+    if (reply.outbox) this.#remember(peer, reply.outbox, request.socket);
+  }
+
+  /** 2025-03-26 alone: several messages in one POST, their answers in one array. */
+  async #batch(response: ServerResponse, peer: HttpPeer, values: unknown[]): Promise<void> {
+    const { protocolVersion } = peer.client;
+    if (protocolVersion !== BATCH_VERSION) {
+      const text = `Revision ${protocolVersion} has no batches: send one message a request.`;
+      throw new ProxyError('INVALID_REQUEST', text);
+    }
+    if (values.length === 0 || values.length > MAX_BATCH) {
+      throw new ProxyError(
+        'INVALID_REQUEST',
+        `A batch holds 1 to ${MAX_BATCH} messages; this one holds ${values.length}.`,
+      );
+    }
+    const messages: Message[] = values.map(toMessage);
+    const requests = messages.filter(isRequest);
+    if (requests.some(({ method }) => method === 'initialize')) {
+      throw new ProxyError('INVALID_REQUEST', 'initialize cannot be part of a batch.');
+    }
+    // An array has no place for what servers send meanwhile: that goes on the client's own stream.
+    const aside = { open: false, send: () => {} };
+    const answers = requests.map((one) => peer.request(one, aside));
+    for (const message of messages) if (!isRequest(message)) peer.receive(message);
+    if (requests.length === 0) return void response.writeHead(202).end();
+    const body = JSON.stringify((await Promise.all(answers)).filter(Boolean));
+    response.writeHead(200, { 'Content-Type': 'application/json' }).end(body);
+  }
+
+  #reply(request: IncomingMessage, response: ServerResponse, peer: HttpPeer, message: Request): Reply {
+    const { store, clock } = this.#options;
+    return new Reply({
+      store,
+      clock,
+      attachment: peer.attached.attachment.id,
+      request: message,
+      response,
+      streams: accepts(request, 'text/event-stream'),
+      primes: peer.client.protocolVersion >= PRIMING_VERSION,
+    });
+  }
+
+  // -- GET -------------------------------------------------------------------------------------------------------
+
+  /**
+   * Opens the client's own stream, or takes up the one its last event came on. 2025-11-25: the server MUST NOT replay
+   * messages of another stream; an id that is not this client's own is treated as none.
+   */
+  #get(request: IncomingMessage, response: ServerResponse, peer: HttpPeer): Promise<void> {
+    if (!accepts(request, 'text/event-stream')) {
+      throw new ProxyError(
+        'NOT_ACCEPTABLE',
+        'GET opens a stream of events: send "Accept: text/event-stream".',
+      );
+    }
+    const last = parseEventId(String(request.headers['last-event-id'] ?? ''));
+    const outbox = (last && this.#streamOf(peer, last.stream)) ?? peer.outbox;
+    const after = last && outbox.stream === last.stream ? last.seq : undefined;
+    new SseReader(response, outbox, after, peer.client.protocolVersion >= PRIMING_VERSION);
+    return Promise.resolve();
+  }
+
+  #streamOf(peer: HttpPeer, stream: number): Outbox | undefined {
+    const open = stream === peer.outbox.stream ? peer.outbox : peer.replies.get(stream);
+    if (open) return open;
+    const row = this.#options.store.streams.get(stream);
+    return row?.attachment === peer.attached.attachment.id
+      ? Outbox.load(this.#options.store, row)
+      : undefined;
+  }
+
+  // -- peers -----------------------------------------------------------------------------------------------------
+
+  /**
+   * The client of a request, by its session id.
+   * @throws {ProxyError} SESSION_REQUIRED, SESSION_NOT_FOUND, UNSUPPORTED_VERSION
+   */
+  #peer(request: IncomingMessage, principal: Principal): HttpPeer {
+    const { manager, store, clock } = this.#options;
+    const version = request.headers['mcp-protocol-version'];
+    if (version !== undefined && !isLegacyVersion(version)) {
+      throw new ProxyError(
+        'UNSUPPORTED_VERSION',
+        `MCP-Protocol-Version "${String(version)}" is not spoken here. Use one of ${LEGACY_VERSIONS.join(', ')}.`,
+        { details: { supported: LEGACY_VERSIONS, requested: version } },
+      );
+    }
+    const key = sessionKey(request);
+    if (key === undefined) {
+      throw new ProxyError(
+        'SESSION_REQUIRED',
+        'The header Mcp-Session-Id is missing. Send initialize first.',
+      );
+    }
+    const attached = manager.find(key, principal);
+    // 2025-11-25, session management: 404 tells the client to start anew with initialize.
+    if (!attached)
+      throw new ProxyError('SESSION_NOT_FOUND', 'Session not found. Send initialize to start a new one.');
+    const known = this.#peers.get(attached.attachment);
+    if (known) return known;
+    const row = store.streams.get(attached.attachment.stream);
+    if (!row)
+      throw new ProxyError('SESSION_NOT_FOUND', 'Session not found. Send initialize to start a new one.');
+    const peer = new HttpPeer(attached, Outbox.load(store, row), clock);
+    this.#peers.set(attached.attachment, peer);
+    return peer;
+  }
+
+  #remember(peer: HttpPeer, outbox: Outbox, socket: Socket): void {
+    peer.replies.set(outbox.stream, outbox);
+    this.#answered.set(socket, { peer, outbox });
+  }
+
+  /** A connection that carries another request has delivered the answer before: nobody will ask for that again. */
+  #acknowledge(socket: Socket): void {
+    const answered = this.#answered.get(socket);
+    if (!answered?.outbox.ended || answered.outbox.read) return;
+    this.#answered.delete(socket);
+    answered.peer.replies.delete(answered.outbox.stream);
+    answered.outbox.forget();
+  }
+}
+
+function sessionKey(request: IncomingMessage): string | undefined {
+  const key = request.headers['mcp-session-id'];
+  return typeof key === 'string' ? key : undefined;
+}
+
+/** @throws {ProxyError} PARSE_ERROR */
+function parseJson(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch (error) {
+    throw new ProxyError('PARSE_ERROR', 'The request body is not valid JSON.', { cause: error });
+  }
+}
+
+/** Whether the client takes that media type; one that names none takes plain JSON. */
+function accepts(request: IncomingMessage, type: string): boolean {
+  const { accept } = request.headers;
+  return accept !== undefined && (accept.includes(type) || accept.includes('*/*'));
+}

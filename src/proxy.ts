@@ -67,7 +67,6 @@ export class SessionProxy {
       },
       removeFolder: (owner) => rmSync(join(folders, owner), { recursive: true, force: true }),
     });
-    this.#manager.start();
   }
 
   /**
@@ -87,7 +86,7 @@ export class SessionProxy {
     const endpoint = new StreamableEndpoint({
       manager: this.#manager,
       store: this.#store,
-      clock: this.#clock,
+      instance: this.#instance,
       maxBody: listen.maxBody,
       authenticate: () => LOCAL_PRINCIPAL,
     });
@@ -111,6 +110,7 @@ export class SessionProxy {
   serveStdio(input: Readable, output: Writable, session?: string): Promise<void> {
     const endpoint = new StdioEndpoint({
       manager: this.#manager,
+      store: this.#store,
       input,
       output,
       maxMessage: this.#config.listen.maxBody,

@@ -52,6 +52,18 @@ export function isId(value: unknown): value is Id {
   return typeof value === 'string' || (typeof value === 'number' && Number.isSafeInteger(value));
 }
 
+/** A response without its envelope. */
+export function outcomeOf(response: Response): Outcome {
+  return 'result' in response ? { result: response.result } : { error: response.error };
+}
+
+/** An outcome as the response to the request of that id. */
+export function toResponse(id: Id, outcome: Outcome): Response {
+  return 'result' in outcome
+    ? { jsonrpc: '2.0', id, result: outcome.result }
+    : { jsonrpc: '2.0', id, error: outcome.error };
+}
+
 const ENVELOPE = new Set(['jsonrpc', 'id', 'method', 'params', 'result', 'error']);
 
 /**

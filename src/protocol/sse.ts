@@ -6,6 +6,11 @@ export function sseEvent(id: string, data: string): string {
   return `id: ${id}\nevent: message\ndata: ${data}\n\n`;
 }
 
+/** A message that cannot be asked for again. */
+export function sseMessage(data: string): string {
+  return `event: message\ndata: ${data}\n\n`;
+}
+
 /** How soon a client is to come back for a broken stream, milliseconds; the SDK's own default is a second. */
 const RETRY = 300;
 

@@ -5,6 +5,8 @@ import type { Outlet } from './exchange.js';
 export interface Attachment {
   /** What the store knows it by: no secret, unlike the id the client holds. */
   readonly id: string;
+  /** What the client holds. In memory alone; never logged. */
+  readonly key: string;
   /** Its own `initialize` made the session, so its DELETE closes it. */
   readonly owner: boolean;
   /** The stream of messages that belong to no request. */

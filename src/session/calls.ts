@@ -9,6 +9,7 @@ import {
   isId,
   isRequest,
   isResponse,
+  outcomeOf,
   progressTokenOf,
   withMeta,
   type Fields,
@@ -114,10 +115,10 @@ export class Calls {
 
   receive(message: Message, cause?: Id): void {
     if (isResponse(message)) {
-      const call = this.#finish(message.id);
-      const { jsonrpc: _, id, ...outcome } = message;
-      if (!call)
-        return log.session.debug({ server: this.#name, id }, 'An answer to no request; passed over.');
+      const { id } = message;
+      const call = this.#finish(id);
+      if (!call) return log.session.debug({ server: this.#name, id }, 'An answer to no request; passed over.');
+      const outcome = outcomeOf(message);
       this.#keepTaskToken(id, call, outcome);
       call.resolve(outcome);
     } else if (isRequest(message)) {

@@ -33,8 +33,8 @@ export class Exchange {
   readonly method: string;
   readonly params: Fields | undefined;
   readonly outlet: Outlet;
-  /** Resolves when what a client may rely on is stored; the response is written after it. */
-  recorded: Promise<void> | undefined;
+  /** Writes what the session records of the request: to be stored with the response, before it is sent. */
+  record: (() => void) | undefined;
   #cancelled: Fields | undefined;
   #stop: ((params: Fields) => void) | undefined;
 

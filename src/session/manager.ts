@@ -4,8 +4,8 @@ import type { ServerConfig, SessionsConfig } from '../config/schema.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import type { ClientProfile } from '../protocol/client.js';
-import type { Id } from '../protocol/messages.js';
 import type { SessionRow, Store } from '../store/types.js';
+import { Answers } from './answers.js';
 import type { Attachment } from './attachment.js';
 import type { BindingOptions } from './binding.js';
 import { Bindings } from './bindings.js';
@@ -14,9 +14,6 @@ import { asToolResult } from './loss.js';
 import { Outbox } from './outbox.js';
 import type { Router } from './router.js';
 import { IDLE, Session } from './session.js';
-
-/** Answers stay this long for clients that come back for them, milliseconds. */
-const ANSWERS_KEPT = 5 * 60_000;
 
 /** Rows deleted at a time, so that no request waits long. */
 const PURGE_BATCH = 500;
@@ -46,6 +43,7 @@ export interface Attached {
 export class SessionManager {
   readonly #options: ManagerOptions;
   readonly #bindings: Bindings;
+  readonly answers: Answers;
   readonly #sessions = new Map<string, Session>();
   readonly #attached = new Map<string, Attached>();
   /** Sessions with servers, or about to start one. */
@@ -55,14 +53,17 @@ export class SessionManager {
   constructor(options: ManagerOptions) {
     this.#options = options;
     this.#bindings = new Bindings(options);
+    this.answers = new Answers(options.store, options.clock);
+    this.#answerAbandoned();
+    this.#schedule();
   }
 
-  start(): void {
+  #schedule(): void {
     const every = Math.min(this.#options.config.ttl / 4, LONGEST_SWEEP);
     this.#stopSweep = this.#options.clock.after(every, () => {
       this.sweep()
         .catch((error: unknown) => log.session.error(`The sweep failed: ${messageOf(error)}`))
-        .finally(() => this.start());
+        .finally(() => this.#schedule());
     });
   }
 
@@ -129,20 +130,20 @@ export class SessionManager {
   /**
    * Links a client to a session.
    * @param owner whether the session was made for this very client, so that its DELETE ends it
-   * @returns the key that the client is to present, known to nobody else
+   * @returns with the key that the client is to present, known to nobody else
    */
-  attach(session: Session, client: ClientProfile, owner: boolean): Attached & { key: string } {
+  attach(session: Session, client: ClientProfile, owner: boolean): Attached {
     const { store, clock } = this.#options;
     const key = newAttachmentKey();
     const attachment: Attachment = {
       id: hashKey(key),
+      key,
       owner,
       stream: store.nextId(),
       client,
       outlet: undefined,
     };
     const { id, stream } = attachment;
-    store.streams.open({ id: stream, attachment: id, request: null, method: null, openedAt: clock.now() });
     store.attachments.insert({
       id,
       session: session.id,
@@ -151,7 +152,7 @@ export class SessionManager {
       stream,
       createdAt: clock.now(),
     });
-    return { ...this.#remember(session, attachment), key };
+    return this.#remember(session, attachment);
   }
 
   /** The client introduced itself anew. */
@@ -165,8 +166,7 @@ export class SessionManager {
    * @throws {ProxyError} SESSION_IN_USE
    */
   find(key: string, principal: Principal): Attached | undefined {
-    const id = hashKey(key);
-    const found = this.#attached.get(id) ?? this.#loadAttached(id, principal);
+    const found = this.#attached.get(key) ?? this.#loadAttached(key, principal);
     if (!found || found.session.principal !== principal.id || found.session.state === 'closed')
       return undefined;
     return found;
@@ -176,26 +176,34 @@ export class SessionManager {
   async detach({ session, attachment }: Attached): Promise<void> {
     if (attachment.owner) return this.close(session, 'was stopped because the client ended the session');
     session.attachments.delete(attachment.id);
-    this.#attached.delete(attachment.id);
+    this.#attached.delete(attachment.key);
     this.#options.store.attachments.delete(attachment.id);
     session.event('detached', { client: attachment.client.clientInfo });
   }
 
-  #loadAttached(id: string, principal: Principal): Attached | undefined {
+  #loadAttached(key: string, principal: Principal): Attached | undefined {
     const { store } = this.#options;
+    const id = hashKey(key);
     const row = store.attachments.get(id);
     const sessionRow = row && store.sessions.get(row.session);
     if (!sessionRow || sessionRow.principal !== principal.id || sessionRow.state === 'closed')
       return undefined;
     const client = JSON.parse(row.client) as ClientProfile;
-    const attachment: Attachment = { id, owner: row.owner, stream: row.stream, client, outlet: undefined };
+    const attachment: Attachment = {
+      id,
+      key,
+      owner: row.owner,
+      stream: row.stream,
+      client,
+      outlet: undefined,
+    };
     return this.#remember(this.#load(sessionRow), attachment);
   }
 
   #remember(session: Session, attachment: Attachment): Attached {
     const attached = { session, attachment };
     session.attachments.set(attachment.id, attachment);
-    this.#attached.set(attachment.id, attached);
+    this.#attached.set(attachment.key, attached);
     return attached;
   }
 
@@ -222,27 +230,25 @@ export class SessionManager {
       retire: (retired) => this.#running.delete(retired),
     });
     this.#sessions.set(row.id, session);
-    this.#answerOrphans(session);
     return session;
   }
 
   /** Requests whose process died with them: whoever comes back for the answer gets this one. */
-  #answerOrphans(session: Session): void {
-    const { store, clock } = this.#options;
-    for (const stream of store.streams.unanswered(session.id)) {
+  #answerAbandoned(): void {
+    const { store } = this.#options;
+    for (const { stream, head } of store.streams.unanswered()) {
       const error = new ProxyError(
         'OUTCOME_UNKNOWN',
         'The proxy was restarted while the request was under way: the outcome is unknown. Look before you repeat it.',
       );
-      const id = JSON.parse(stream.request ?? '0') as Id;
-      const outcome = stream.method === 'tools/call' ? asToolResult(error) : { error: error.toJsonRpc() };
-      Outbox.load(store, stream).send({ jsonrpc: '2.0', id, ...outcome }, clock.now(), true);
+      const outcome = head.method === 'tools/call' ? asToolResult(error) : { error: error.toJsonRpc() };
+      Outbox.load(store, stream).send({ jsonrpc: '2.0', id: head.request, ...outcome }, { last: true });
     }
   }
 
   #drop(session: Session): void {
     this.#sessions.delete(session.id);
-    for (const id of session.attachments.keys()) this.#attached.delete(id);
+    for (const { key } of session.attachments.values()) this.#attached.delete(key);
   }
 
   // -- limits and deadlines --------------------------------------------------------------------------------------
@@ -257,7 +263,7 @@ export class SessionManager {
       const listening = [...session.attachments.values()].some(({ outlet }) => outlet?.connected);
       if (!this.#running.has(session) && session.expiresAt <= now && !listening) this.#drop(session);
     }
-    store.streams.purge(now - ANSWERS_KEPT, PURGE_BATCH);
+    this.answers.sweep();
     for (const id of store.sessions.purge(now - config.retention, PURGE_BATCH)) {
       const session = this.#sessions.get(id);
       if (session) this.#drop(session);

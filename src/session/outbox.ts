@@ -1,7 +1,7 @@
 import { log } from '../logger.js';
 import { messageOf } from '../errors.js';
 import type { Message } from '../protocol/messages.js';
-import type { Store, StreamRow } from '../store/types.js';
+import type { Store, StreamHead } from '../store/types.js';
 
 /** Rows taken from the store at a time when a reader catches up. */
 const PAGE = 32;
@@ -14,8 +14,8 @@ const TRIM_EVERY = 100;
 export interface Reader {
   /** @returns false when the connection's buffer is full: nothing more until `resume` */
   event(id: string, data: string): boolean;
-  /** The last message is written. */
-  end(): void;
+  /** No message follows, but for the one given. */
+  end(id?: string, data?: string): void;
 }
 
 /** An event ID names the stream and the message in it, so that it is unique over all streams of the session. */
@@ -43,35 +43,57 @@ export class Outbox {
   #cursor: number;
   #blocked = false;
 
-  private constructor(store: Store, stream: number, seq: number, ended: boolean) {
+  /** What the stream is for, until that is stored. */
+  #head: StreamHead | undefined;
+
+  private constructor(
+    store: Store,
+    stream: number,
+    { seq, last }: { seq: number; last: boolean },
+    head: StreamHead | undefined,
+  ) {
     this.#store = store;
     this.stream = stream;
     this.#seq = seq;
     this.#cursor = seq;
-    this.#ended = ended;
+    this.#ended = last;
+    this.#head = head;
   }
 
-  /** A new stream; resolves when it is stored, so that its event IDs may be given out. */
-  static async open(store: Store, row: Omit<StreamRow, 'id' | 'endedAt'>): Promise<Outbox> {
-    const id = store.nextId();
-    await store.write(() => store.streams.open({ ...row, id }));
-    return new Outbox(store, id, 0, false);
+  /** A new stream for a request. Nothing is stored of it before its first message, or until `keep`. */
+  static open(store: Store, head: StreamHead): Outbox {
+    return new Outbox(store, store.nextId(), { seq: 0, last: false }, head);
   }
 
-  /** A stream of an earlier connection or process. */
-  static load(store: Store, row: StreamRow): Outbox {
-    return new Outbox(store, row.id, store.streams.last(row.id), row.endedAt !== null);
+  /** A stream as it stands in the store; one without messages is empty. */
+  static load(store: Store, stream: number): Outbox {
+    return new Outbox(store, stream, store.streams.tail(stream), undefined);
   }
 
-  /** @param last whether the stream ends with this message */
-  send(message: Message, now: number, last = false): void {
+  /** Stores what the stream is for: when this resolves, the client may be told where to resume it. */
+  async keep(): Promise<void> {
+    const head = this.#head;
+    this.#head = undefined;
+    if (head) await this.#store.write(() => this.#store.streams.open(this.stream, head));
+  }
+
+  /**
+   * @param last whether the stream ends with this message
+   * @param record writes what is to be stored together with it
+   */
+  send(
+    message: Message,
+    { last = false, record }: { last?: boolean; record?: (() => void) | undefined } = {},
+  ): void {
     const { streams } = this.#store;
     const data = JSON.stringify(message);
     const seq = ++this.#seq;
+    const head = this.#head;
+    this.#head = undefined;
     const write = this.#store.write(() => {
-      streams.append(this.stream, seq, data);
-      if (last) streams.end(this.stream, now);
-      else if (seq % TRIM_EVERY === 0) streams.trim(this.stream, KEPT_MESSAGES);
+      streams.append(this.stream, seq, data, last, head);
+      record?.();
+      if (seq % TRIM_EVERY === 0) streams.trim(this.stream, KEPT_MESSAGES);
     });
     const deliver = () => {
       if (last) this.#ended = true;
@@ -120,40 +142,32 @@ export class Outbox {
     return this.#ended;
   }
 
-  /** The client has certainly got everything: nothing will be asked for again. */
-  forget(): void {
-    this.#store
-      .write(() => this.#store.streams.delete(this.stream))
-      .catch((error: unknown) => log.session.warn({ stream: this.stream }, messageOf(error)));
-  }
-
   #deliver(seq: number, data: string): void {
     if (!this.#reader || this.#blocked || seq <= this.#cursor) return;
-    if (seq !== this.#cursor + 1) return this.#catchUp();
-    this.#write(seq, data);
-    this.#endIfRead();
+    if (seq !== this.#cursor + 1) this.#catchUp();
+    else this.#write(seq, data);
   }
 
   #catchUp(): void {
-    while (this.#reader && !this.#blocked) {
+    while (this.#reader && !this.#blocked && (this.#cursor < this.#seq || this.#ended)) {
       const rows = this.#store.streams.read(this.stream, this.#cursor, PAGE);
-      for (const { seq, data } of rows) {
-        if (!this.#blocked) this.#write(seq, data);
-      }
+      for (const { seq, data } of rows) if (!this.#blocked) this.#write(seq, data);
       if (rows.length < PAGE) break;
     }
-    this.#endIfRead();
+    // Everything had been read before.
+    if (this.#ended && this.#cursor >= this.#seq) this.#takeReader()?.end();
   }
 
   #write(seq: number, data: string): void {
     this.#cursor = seq;
-    this.#blocked = this.#reader?.event(eventId(this.stream, seq), data) === false;
+    const id = eventId(this.stream, seq);
+    if (this.#ended && seq === this.#seq) this.#takeReader()?.end(id, data);
+    else this.#blocked = this.#reader?.event(id, data) === false;
   }
 
-  #endIfRead(): void {
-    if (!this.#ended || this.#blocked || this.#cursor < this.#seq) return;
+  #takeReader(): Reader | undefined {
     const reader = this.#reader;
     this.#reader = undefined;
-    reader?.end();
+    return reader;
   }
 }

@@ -65,6 +65,7 @@ export class Session implements User, Party {
   readonly settings: Settings;
   readonly #dispatcher: Dispatcher;
   #touchedAt: number;
+  #lastEvent: number | undefined;
 
   constructor(row: SessionRow, options: SessionOptions) {
     this.#options = options;
@@ -85,7 +86,7 @@ export class Session implements User, Party {
   // -- requests --------------------------------------------------------------------------------------------------
 
   /**
-   * Carries out one client request; the response waits until `exchange.recorded`.
+   * Carries out one client request; the response is sent once `exchange.record` is stored.
    * @throws {ProxyError} CALL_CANCELLED alone; every other failure is an outcome
    */
   async request(exchange: Exchange): Promise<Outcome> {
@@ -262,8 +263,16 @@ export class Session implements User, Party {
   }
 
   event(type: string, data: Fields): void {
+    void this.#write(this.#append(type, data));
+  }
+
+  /** A write that appends to the session's history. A closed session takes no more. */
+  #append(type: string, data: Fields): () => void {
     const { store, clock } = this.#options;
-    this.#write(() => store.events.append(this.id, clock.now(), type, JSON.stringify(data), EVENTS_KEPT));
+    if (this.state === 'closed') return () => {};
+    this.#lastEvent ??= store.events.last(this.id, 1)[0]?.seq ?? 0;
+    const event = { seq: ++this.#lastEvent, at: clock.now(), type, data: JSON.stringify(data) };
+    return () => store.events.append(this.id, event, EVENTS_KEPT);
   }
 
   #setState(state: SessionState, reason?: string): void {
@@ -293,10 +302,11 @@ export class Session implements User, Party {
     const now = clock.now();
     const touch = now - this.#touchedAt > TOUCH_EVERY;
     if (touch) this.#touchedAt = now;
-    exchange.recorded = this.#write(() => {
-      store.events.append(this.id, now, type, JSON.stringify(data), EVENTS_KEPT);
+    const append = this.#append(type, data);
+    exchange.record = () => {
+      append();
       if (touch) store.sessions.touch(this.id, now);
-    });
+    };
   }
 
   #since(begun: number): number {

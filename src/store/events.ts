@@ -1,24 +1,41 @@
 import type { Database } from 'better-sqlite3';
 import type { EventRow, EventTable } from './types.js';
 
+/**
+ * A commit costs by the page, and each session's events have pages of their own. So they are written to one table of
+ * all sessions, and move from there after this many.
+ */
+const MOVED_AT_ONCE = 512;
+
 export function eventTable(db: Database): EventTable {
-  // The session is asked for in the same statement: a late writer leaves no orphan behind a closed one.
-  const append = db
-    .prepare<[number, string, string, string], number>(
-      `INSERT INTO events (session, seq, at, type, data)
-       SELECT id, coalesce((SELECT max(seq) FROM events WHERE session = id), 0) + 1, ?, ?, ?
-       FROM sessions WHERE id = ? AND state <> 'closed' RETURNING seq`,
-    )
-    .pluck();
-  const trim = db.prepare('DELETE FROM events WHERE session = ? AND seq <= ?');
-  const last = db.prepare<[string, number, number], EventRow>(
-    `SELECT seq, at, type, data FROM events WHERE session = ? AND seq > ? ORDER BY seq DESC LIMIT ?`,
+  const append = db.prepare(
+    'INSERT INTO recent_events (session, slot, seq, at, type, data) VALUES (?, ?, ?, ?, ?, ?)',
   );
+  const move = db.prepare(
+    `INSERT OR REPLACE INTO events (session, slot, seq, at, type, data)
+     SELECT session, slot, seq, at, type, data FROM recent_events ORDER BY id`,
+  );
+  const clear = db.prepare('DELETE FROM recent_events');
+  const last = db.prepare<[string, number, number], EventRow>(
+    'SELECT seq, at, type, data FROM events WHERE session = ? AND seq > ? ORDER BY seq DESC LIMIT ?',
+  );
+  const settle = db.transaction(() => {
+    move.run();
+    clear.run();
+  });
+  let recent = 1; // at first, those of an earlier process
   return {
-    append(session, at, type, data, keep) {
-      const seq = append.get(at, type, data, session);
-      if (seq !== undefined && seq > keep) trim.run(session, seq - keep);
+    append(session, { seq, at, type, data }, keep) {
+      append.run(session, seq % keep, seq, at, type, data);
+      recent += 1;
+      if (recent < MOVED_AT_ONCE) return;
+      settle();
+      recent = 0;
     },
-    last: (session, limit, after = 0) => last.all(session, after, limit).reverse(),
+    last(session, limit, after = 0) {
+      if (recent > 0) settle();
+      recent = 0;
+      return last.all(session, after, limit).reverse();
+    },
   };
 }

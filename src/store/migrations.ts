@@ -53,28 +53,36 @@ const MIGRATIONS: readonly string[] = [
     session TEXT NOT NULL, server TEXT NOT NULL, generation INTEGER NOT NULL, PRIMARY KEY (session, server)
   ) WITHOUT ROWID;
 
-  CREATE TABLE streams (
-    id INTEGER PRIMARY KEY,
-    attachment TEXT NOT NULL,
-    request TEXT,
-    method TEXT,
-    opened_at INTEGER NOT NULL,
-    ended_at INTEGER
-  );
-  CREATE INDEX streams_by_attachment ON streams (attachment);
-  CREATE INDEX streams_by_end ON streams (ended_at) WHERE ended_at IS NOT NULL;
+  -- The first row of a request's stream holds its head; a stream that belongs to no request has none.
   CREATE TABLE outbox (
-    stream INTEGER NOT NULL, seq INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (stream, seq)
+    stream INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    head TEXT,
+    data TEXT NOT NULL,
+    PRIMARY KEY (stream, seq)
   ) WITHOUT ROWID;
 
+  -- A ring: slot is seq modulo what is kept, so that a new event takes the place of the oldest.
   CREATE TABLE events (
     session TEXT NOT NULL,
+    slot INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     at INTEGER NOT NULL,
     type TEXT NOT NULL,
     data TEXT NOT NULL,
-    PRIMARY KEY (session, seq)
+    PRIMARY KEY (session, slot)
   ) WITHOUT ROWID;
+  -- Where events are written first, all sessions on one page; they move to their session's pages many at a time.
+  CREATE TABLE recent_events (
+    id INTEGER PRIMARY KEY,
+    session TEXT NOT NULL,
+    slot INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    data TEXT NOT NULL
+  );
 
   CREATE TABLE servers (key TEXT PRIMARY KEY, description TEXT NOT NULL, seen_at INTEGER NOT NULL) WITHOUT ROWID;
   `,

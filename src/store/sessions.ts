@@ -43,8 +43,7 @@ export function sessionTable(db: Database): SessionTable {
     )
     .pluck();
   const deletions = [
-    'DELETE FROM outbox WHERE stream IN (SELECT s.id FROM streams s JOIN attachments a ON a.id = s.attachment WHERE a.session = ?)',
-    'DELETE FROM streams WHERE attachment IN (SELECT id FROM attachments WHERE session = ?)',
+    'DELETE FROM outbox WHERE stream IN (SELECT stream FROM attachments WHERE session = ?)',
     'DELETE FROM attachments WHERE session = ?',
     'DELETE FROM bindings WHERE owner = ?',
     'DELETE FROM seen WHERE session = ?',

@@ -20,6 +20,9 @@ const OLDEST_SQLITE = [3, 51, 3] as const;
 const ID_BLOCK = 4096;
 const ID_LIMIT = 2 ** 31 - ID_BLOCK;
 
+/** Where several wait, a commit takes place at most so often: one sync to disk then serves them all. Milliseconds. */
+const GROUP_INTERVAL = 1;
+
 interface Write {
   job: () => void;
   resolve: () => void;
@@ -102,6 +105,8 @@ class SqliteStore implements Store {
   readonly #rollback;
   readonly #reserve;
   #waiting: Write[] = [];
+  #scheduled = false;
+  #lastGroup = { size: 0, at: 0 };
   #ids = { next: 0, end: 0 };
 
   constructor(db: Database.Database, file: string) {
@@ -127,7 +132,17 @@ class SqliteStore implements Store {
 
   write(job: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#waiting.push({ job, resolve, reject }) === 1) setImmediate(() => this.#flush());
+      this.#waiting.push({ job, resolve, reject });
+      if (this.#scheduled) return;
+      this.#scheduled = true;
+      const run = () => {
+        this.#scheduled = false;
+        this.#flush();
+      };
+      // A lone caller is served at once; company is awaited.
+      const { size, at } = this.#lastGroup;
+      if (size > 1 && performance.now() - at < GROUP_INTERVAL) setTimeout(run, GROUP_INTERVAL);
+      else setImmediate(run);
     });
   }
 
@@ -150,6 +165,7 @@ class SqliteStore implements Store {
     const writes = this.#waiting;
     this.#waiting = [];
     if (writes.length === 0) return;
+    this.#lastGroup = { size: writes.length, at: performance.now() };
     const failure = this.#transact(writes);
     if (failure === undefined) {
       for (const write of writes) write.resolve();

@@ -1,55 +1,49 @@
 import type { Database } from 'better-sqlite3';
-import type { StreamRow, StreamTable } from './types.js';
+import type { StreamHead, StreamTable } from './types.js';
 
-const STREAM = `SELECT s.id, s.attachment, s.request, s.method, s.opened_at AS openedAt, s.ended_at AS endedAt
-  FROM streams s`;
+/** Heads of requests whose process is no more. */
+const ABANDONED = `SELECT stream, head FROM outbox h
+  WHERE head IS NOT NULL AND json_extract(head, '$.instance') NOT IN (SELECT id FROM instances)`;
 
 export function streamTable(db: Database): StreamTable {
-  const open = db.prepare(
-    'INSERT INTO streams (id, attachment, request, method, opened_at) VALUES (?, ?, ?, ?, ?)',
-  );
-  const get = db.prepare<[number], StreamRow>(`${STREAM} WHERE s.id = ?`);
-  const append = db.prepare('INSERT INTO outbox (stream, seq, data) VALUES (?, ?, ?)');
+  const append = db.prepare('INSERT INTO outbox (stream, seq, last, data, head) VALUES (?, ?, ?, ?, ?)');
+  const head = db
+    .prepare<[number], string>('SELECT head FROM outbox WHERE stream = ? AND head IS NOT NULL')
+    .pluck();
   const read = db.prepare<[number, number, number], { seq: number; data: string }>(
     'SELECT seq, data FROM outbox WHERE stream = ? AND seq > ? ORDER BY seq LIMIT ?',
   );
-  const last = db
-    .prepare<[number], number>('SELECT coalesce(max(seq), 0) FROM outbox WHERE stream = ?')
-    .pluck();
-  const end = db.prepare('UPDATE streams SET ended_at = ? WHERE id = ?');
-  const removeMessages = db.prepare('DELETE FROM outbox WHERE stream = ?');
-  const remove = db.prepare('DELETE FROM streams WHERE id = ?');
+  const tail = db.prepare<[number], { seq: number; last: number }>(
+    'SELECT seq, last FROM outbox WHERE stream = ? ORDER BY seq DESC LIMIT 1',
+  );
+  const remove = db.prepare('DELETE FROM outbox WHERE stream IN (SELECT value FROM json_each(?))');
   const trim = db.prepare(
-    `DELETE FROM outbox WHERE stream = @stream
+    `DELETE FROM outbox WHERE stream = @stream AND head IS NULL
      AND seq <= (SELECT seq FROM outbox WHERE stream = @stream ORDER BY seq DESC LIMIT 1 OFFSET @keep)`,
   );
-  const unanswered = db.prepare<[string], StreamRow>(
-    `${STREAM} JOIN attachments a ON a.id = s.attachment
-     WHERE a.session = ? AND s.request IS NOT NULL AND s.ended_at IS NULL`,
+  const unanswered = db.prepare<[], { stream: number; head: string }>(
+    `${ABANDONED} AND NOT EXISTS (SELECT 1 FROM outbox WHERE stream = h.stream AND last = 1)`,
   );
-  const ended = db
-    .prepare<[number, number], number>('SELECT id FROM streams WHERE ended_at < ? LIMIT ?')
-    .pluck();
-
-  const removeAll = (stream: number) => {
-    removeMessages.run(stream);
-    remove.run(stream);
-  };
+  const removeAbandoned = db.prepare(
+    `DELETE FROM outbox WHERE stream IN (SELECT stream FROM (${ABANDONED}))`,
+  );
+  const toHead = (text: string) => JSON.parse(text) as StreamHead;
   return {
-    open: ({ id, attachment, request, method, openedAt }) =>
-      void open.run(id, attachment, request, method, openedAt),
-    get: (id) => get.get(id),
-    append: (stream, seq, data) => void append.run(stream, seq, data),
+    open: (stream, row) => void append.run(stream, 0, 0, '', JSON.stringify(row)),
+    head: (stream) => {
+      const text = head.get(stream);
+      return text === undefined ? undefined : toHead(text);
+    },
+    append: (stream, seq, data, last, row) =>
+      void append.run(stream, seq, last ? 1 : 0, data, row ? JSON.stringify(row) : null),
     read: (stream, after, limit) => read.all(stream, after, limit),
-    last: (stream) => last.get(stream) ?? 0,
-    end: (stream, at) => void end.run(at, stream),
-    delete: removeAll,
+    tail: (stream) => {
+      const row = tail.get(stream);
+      return { seq: row?.seq ?? 0, last: row?.last === 1 };
+    },
+    delete: (streams) => void remove.run(JSON.stringify(streams)),
     trim: (stream, keep) => void trim.run({ stream, keep }),
-    unanswered: (session) => unanswered.all(session),
-    purge: db.transaction((before: number, limit: number) => {
-      const ids = ended.all(before, limit);
-      for (const id of ids) removeAll(id);
-      return ids.length;
-    }),
+    unanswered: () => unanswered.all().map((row) => ({ stream: row.stream, head: toHead(row.head) })),
+    deleteAbandoned: () => void removeAbandoned.run(),
   };
 }

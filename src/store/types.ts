@@ -94,32 +94,33 @@ export interface BindingTable {
   see(session: string, server: string, generation: number): void;
 }
 
-export interface StreamRow {
-  id: number;
+/** What a request's stream is for. */
+export interface StreamHead {
   attachment: string;
-  /** JSON of the client's request id; null for the stream that belongs to no request. */
-  request: string | null;
-  method: string | null;
-  openedAt: number;
-  endedAt: number | null;
+  /** The client's own request id. */
+  request: string | number;
+  method: string;
+  instance: string;
 }
 
 export interface StreamTable {
-  open(row: Omit<StreamRow, 'endedAt'>): void;
-  get(id: number): StreamRow | undefined;
-  append(stream: number, seq: number, data: string): void;
+  /** Stores what a stream is for, before its first message. */
+  open(stream: number, head: StreamHead): void;
+  /** Of a stream that belongs to a request; undefined for any other. */
+  head(stream: number): StreamHead | undefined;
+  /** Message `seq`, from 1. @param head given when the stream was not opened before */
+  append(stream: number, seq: number, data: string, last: boolean, head?: StreamHead): void;
   /** Messages after `after`, in order, at most `limit`. */
   read(stream: number, after: number, limit: number): { seq: number; data: string }[];
-  /** The highest sequence of the stream, 0 when there is none. */
-  last(stream: number): number;
-  end(stream: number, at: number): void;
-  delete(stream: number): void;
+  /** The stream's highest message, and whether no other follows. */
+  tail(stream: number): { seq: number; last: boolean };
+  delete(streams: readonly number[]): void;
   /** Deletes all but the newest `keep` messages. */
   trim(stream: number, keep: number): void;
-  /** Requests without an answer, of the sessions given or, by default, of no running proxy. */
-  unanswered(session: string): StreamRow[];
-  /** Deletes streams that ended before. */
-  purge(endedBefore: number, limit: number): number;
+  /** Requests without an answer whose process is no more. */
+  unanswered(): { stream: number; head: StreamHead }[];
+  /** Deletes the streams of requests whose process is no more. */
+  deleteAbandoned(): void;
 }
 
 export interface EventRow {
@@ -131,8 +132,8 @@ export interface EventRow {
 }
 
 export interface EventTable {
-  /** Appends, and keeps the newest `keep`. A closed or unknown session takes none. */
-  append(session: string, at: number, type: string, data: string, keep: number): void;
+  /** Stores an event in place of the one `keep` before it. */
+  append(session: string, event: EventRow, keep: number): void;
   /** The last `limit` events after `after`, oldest first. */
   last(session: string, limit: number, after?: number): EventRow[];
 }

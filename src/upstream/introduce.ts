@@ -9,15 +9,14 @@ const FIRST_START_WAIT = 3000;
 /**
  * What every legacy edge does with `initialize`: a session for a stranger, the same one for a client that is known.
  * No server is started for it, but those that nobody knows yet.
- * @returns the result, the attachment, and its key where it is new
  */
 export async function introduce(
   manager: SessionManager,
   client: ClientProfile,
   who: Principal | Attached,
   name?: string,
-): Promise<{ result: Fields; attached: Attached; key?: string }> {
-  let attached: Attached & { key?: string };
+): Promise<{ result: Fields; attached: Attached }> {
+  let attached: Attached;
   if ('session' in who) {
     attached = who;
     manager.introduce(who.attachment, client);
@@ -26,7 +25,7 @@ export async function introduce(
   } else {
     attached = manager.attach(manager.open(who, name), client, false);
   }
-  const { session, key } = attached;
+  const { session } = attached;
   if (!session.described) {
     let stop = () => {};
     const enough = new Promise<void>((resolve) => {
@@ -37,5 +36,5 @@ export async function introduce(
     stop();
   }
   const result = { protocolVersion: client.protocolVersion, ...session.describe() };
-  return { result, attached, ...(key === undefined ? {} : { key }) };
+  return { result, attached };
 }

@@ -3,7 +3,9 @@ import { ProxyError } from '../errors.js';
 import {
   isId,
   isNotification,
+  outcomeOf,
   progressTokenOf,
+  toResponse,
   withMeta,
   type Fields,
   type Id,
@@ -22,6 +24,12 @@ export interface Stream {
   /** Whether messages sent now can still reach the client on it. */
   readonly open: boolean;
   send(message: Message): void;
+}
+
+export interface Answer {
+  response?: Response;
+  /** Writes what must be stored before the response is sent. */
+  record?: (() => void) | undefined;
 }
 
 interface Question {
@@ -74,22 +82,21 @@ export class LegacyPeer implements Outlet {
   /**
    * Carries out a request of the client.
    * @param stream where what belongs to the request goes
-   * @returns nothing for a cancelled one. MCP, cancellation: a receiver SHOULD NOT respond to it
+   * @returns no response for a cancelled one. MCP, cancellation: a receiver SHOULD NOT respond to it
    */
-  async request({ id, method, params }: Request, stream: Stream): Promise<Response | undefined> {
-    if (method === 'ping') return { jsonrpc: '2.0', id, result: {} };
+  async request({ id, method, params }: Request, stream: Stream): Promise<Answer> {
+    if (method === 'ping') return { response: { jsonrpc: '2.0', id, result: {} } };
     const exchange = new Exchange(method, params, this.#outletOn(stream));
     const key = JSON.stringify(id);
     const twins = this.#running.get(key) ?? new Set();
     this.#running.set(key, twins.add(exchange));
     try {
       const outcome = await this.attached.session.request(exchange);
-      return { jsonrpc: '2.0', id, ...outcome };
+      return { response: toResponse(id, outcome), record: exchange.record };
     } catch (error) {
-      if (error instanceof ProxyError && error.code === 'CALL_CANCELLED') return undefined;
+      if (error instanceof ProxyError && error.code === 'CALL_CANCELLED') return {};
       throw error;
     } finally {
-      await exchange.recorded;
       twins.delete(exchange);
       if (twins.size === 0) this.#running.delete(key);
     }
@@ -98,10 +105,9 @@ export class LegacyPeer implements Outlet {
   /** Takes a notification or a response of the client. */
   receive(message: Notification | Response): void {
     if (!isNotification(message)) {
-      const { jsonrpc: _, id, ...outcome } = message;
-      const question = this.#questions.get(id);
-      this.#questions.delete(id);
-      return question?.resolve(outcome);
+      const question = this.#questions.get(message.id);
+      this.#questions.delete(message.id);
+      return question?.resolve(outcomeOf(message));
     }
     const { method, params } = message;
     switch (method) {

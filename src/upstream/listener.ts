@@ -103,23 +103,33 @@ export function answerError(response: ServerResponse, error: ProxyError, id: Id 
  * The body of a request.
  * @throws {ProxyError} BODY_TOO_LARGE as soon as it is, PARSE_ERROR for text that is not UTF-8
  */
-export async function readBody(request: IncomingMessage, limit: number): Promise<string> {
-  const tooLarge = () =>
-    new ProxyError('BODY_TOO_LARGE', `The request body is larger than ${limit} bytes (listen.maxBody).`);
-  if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge();
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > limit) throw tooLarge();
-    chunks.push(chunk);
-  }
-  const body = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
-  try {
-    return UTF8.decode(body);
-  } catch (error) {
-    throw new ProxyError('PARSE_ERROR', 'The request body is not valid UTF-8.', { cause: error });
-  }
+export function readBody(request: IncomingMessage, limit: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const tooLarge = () =>
+      reject(
+        new ProxyError('BODY_TOO_LARGE', `The request body is larger than ${limit} bytes (listen.maxBody).`),
+      );
+    if (Number(request.headers['content-length'] ?? 0) > limit) return tooLarge();
+    const chunks: Buffer[] = [];
+    let length = 0;
+    request.on('data', (chunk: Buffer) => {
+      length += chunk.length;
+      if (length <= limit) return void chunks.push(chunk);
+      chunks.length = 0;
+      request.pause();
+      tooLarge();
+    });
+    request.on('error', (error) =>
+      reject(new ProxyError('PARSE_ERROR', `The request broke off: ${error.message}.`)),
+    );
+    request.on('end', () => {
+      try {
+        resolve(UTF8.decode(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
+      } catch (error) {
+        reject(new ProxyError('PARSE_ERROR', 'The request body is not valid UTF-8.', { cause: error }));
+      }
+    });
+  });
 }
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });

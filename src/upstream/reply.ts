@@ -1,19 +1,24 @@
 import type { ServerResponse } from 'node:http';
-import type { Clock } from '../clock.js';
 import { messageOf } from '../errors.js';
 import { log } from '../logger.js';
-import type { Message, Request, Response } from '../protocol/messages.js';
-import { SSE_HEADERS } from '../protocol/sse.js';
-import { Outbox } from '../session/outbox.js';
-import type { Store } from '../store/types.js';
-import type { Stream } from './legacy.js';
+import type { Message } from '../protocol/messages.js';
+import { SSE_HEADERS, sseEvent, sseMessage, ssePriming } from '../protocol/sse.js';
+import type { Answers } from '../session/answers.js';
+import { Outbox, eventId, type Reader } from '../session/outbox.js';
+import type { Store, StreamHead } from '../store/types.js';
+import type { Answer, Stream } from './legacy.js';
 import { SseReader } from './sse-stream.js';
+
+/**
+ * A stored answer that is quicker than this goes out in one piece, milliseconds; after it the client gets its stream
+ * and where to resume it.
+ */
+const PRIMING_DELAY = 20;
 
 export interface ReplyOptions {
   store: Store;
-  clock: Clock;
-  attachment: string;
-  request: Request;
+  answers: Answers;
+  head: StreamHead;
   response: ServerResponse;
   /** The client takes a stream for an answer. */
   streams: boolean;
@@ -28,28 +33,20 @@ export interface ReplyOptions {
 export class Reply implements Stream {
   readonly #options: ReplyOptions;
   #outbox: Outbox | undefined;
-  #waiting: { message: Message; last: boolean }[] | undefined;
   #ended = false;
 
   constructor(options: ReplyOptions) {
     this.#options = options;
   }
 
-  /** Makes the answer a stored stream now; the client can resume it when this resolves. */
-  async keep(): Promise<Outbox> {
-    const { store, clock, attachment, request, response, primes } = this.#options;
-    this.#waiting = [];
-    const outbox = await Outbox.open(store, {
-      attachment,
-      request: JSON.stringify(request.id),
-      method: request.method,
-      openedAt: clock.now(),
-    });
+  /** Makes the answer a stored stream. */
+  keep(): Outbox {
+    if (this.#outbox) return this.#outbox;
+    const { store, answers, head, response, primes } = this.#options;
+    const outbox = Outbox.open(store, head);
     this.#outbox = outbox;
-    if (response.destroyed) response.end();
-    else new SseReader(response, outbox, 0, primes);
-    for (const { message, last } of this.#waiting) outbox.send(message, clock.now(), last);
-    this.#waiting = undefined;
+    answers.add(outbox);
+    if (!response.destroyed) new LateReader(response, outbox, primes);
     return outbox;
   }
 
@@ -67,21 +64,33 @@ export class Reply implements Stream {
   }
 
   send(message: Message): void {
-    this.#put(message, false);
+    this.keep().send(message);
   }
 
   /** The response; without one the answer ends empty, as for a cancelled request. */
-  end(message: Response | undefined): void {
+  end({ response: message, record }: Answer): void {
     this.#ended = true;
-    if (message && (this.#outbox || this.#waiting)) return this.#put(message, true);
-    const { response, streams } = this.#options;
-    if (!message) {
-      this.#outbox?.forget();
-      return void (response.headersSent ? response.end() : response.writeHead(202).end());
+    const { response, answers, store } = this.#options;
+    if (message) {
+      if (this.#outbox) return this.#outbox.send(message, { last: true, record });
+      if (!record) return this.#write(message);
+      const write = () => this.#write(message);
+      store.write(record).then(write, (error: unknown) => {
+        log.upstream.error(messageOf(error)); // the call has taken place: its answer is due all the same
+        write();
+      });
+      return;
     }
+    if (this.#outbox) answers.forget(this.#outbox.stream);
+    if (response.headersSent) response.end();
+    else response.writeHead(202).end();
+  }
+
+  #write(message: Message): void {
+    const { response, streams } = this.#options;
     const data = JSON.stringify(message);
     if (streams) {
-      response.writeHead(200, SSE_HEADERS).end(`event: message\ndata: ${data}\n\n`);
+      sendStream(response, sseMessage(data));
     } else {
       const body = Buffer.from(data);
       response
@@ -89,10 +98,59 @@ export class Reply implements Stream {
         .end(body);
     }
   }
+}
 
-  #put(message: Message, last: boolean): void {
-    if (this.#outbox && !this.#waiting) return this.#outbox.send(message, this.#options.clock.now(), last);
-    if (!this.#waiting) this.keep().catch((error: unknown) => log.upstream.error(messageOf(error)));
-    this.#waiting?.push({ message, last });
+/** A whole stream in one piece: its length is known, so it needs no chunks. */
+function sendStream(response: ServerResponse, events: string): void {
+  const body = Buffer.from(events);
+  response.writeHead(200, { ...SSE_HEADERS, 'Content-Length': body.length }).end(body);
+}
+
+/** Answers in one piece while there is hope for it, else becomes a stream. */
+class LateReader implements Reader {
+  readonly #response: ServerResponse;
+  readonly #outbox: Outbox;
+  readonly #primed: boolean;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(response: ServerResponse, outbox: Outbox, primed: boolean) {
+    this.#response = response;
+    this.#outbox = outbox;
+    this.#primed = primed;
+    this.#timer = setTimeout(() => void this.#open(), PRIMING_DELAY);
+    response.once('close', this.#detach);
+    outbox.attach(this, 0);
+  }
+
+  event(): boolean {
+    // The stream's own reader takes it out of the store, with all that follows.
+    void this.#open();
+    return false;
+  }
+
+  end(id?: string, data?: string): void {
+    clearTimeout(this.#timer);
+    if (this.#response.headersSent) return;
+    const priming = this.#primed ? ssePriming(eventId(this.#outbox.stream, 0)) : '';
+    const event = id !== undefined && data !== undefined ? sseEvent(id, data) : '';
+    sendStream(this.#response, priming + event);
+  }
+
+  readonly #detach = () => {
+    clearTimeout(this.#timer);
+    this.#outbox.detach(this);
+  };
+
+  async #open(): Promise<void> {
+    clearTimeout(this.#timer);
+    try {
+      await this.#outbox.keep();
+    } catch (error) {
+      log.upstream.error(messageOf(error)); // the answer may still come; it cannot be resumed
+    }
+    if (this.#response.destroyed || this.#response.headersSent) return;
+    this.#response.off('close', this.#detach);
+    this.#outbox.detach(this);
+    new SseReader(this.#response, this.#outbox, 0, this.#primed);
   }
 }

@@ -38,7 +38,7 @@ export class SseReader implements Reader {
     return this.#response.write(sseEvent(id, data));
   }
 
-  end(): void {
-    this.#response.end();
+  end(id?: string, data?: string): void {
+    this.#response.end(id !== undefined && data !== undefined ? sseEvent(id, data) : undefined);
   }
 }

@@ -15,11 +15,13 @@ import {
   type Request,
 } from '../protocol/messages.js';
 import type { SessionManager } from '../session/manager.js';
+import type { Store } from '../store/types.js';
 import { introduce } from './introduce.js';
 import { LegacyPeer } from './legacy.js';
 
 export interface StdioOptions {
   manager: SessionManager;
+  store: Store;
   input: Readable;
   output: Writable;
   /** Largest message of the client, bytes. */
@@ -94,7 +96,8 @@ export class StdioEndpoint {
           `A request with id ${JSON.stringify(request.id)} is still under way.`,
         );
       }
-      const response = await peer.request(request, this.#stream);
+      const { response, record } = await peer.request(request, this.#stream);
+      if (record) await this.#options.store.write(record);
       if (response) this.#send(response);
     } finally {
       this.#running -= 1;

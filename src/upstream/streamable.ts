@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Principal } from '../auth/principal.js';
-import type { Clock } from '../clock.js';
 import { ProxyError, asProxyError } from '../errors.js';
 import { profileOf } from '../protocol/client.js';
 import { BATCH_VERSION, isLegacyVersion, LEGACY_VERSIONS, PRIMING_VERSION } from '../protocol/eras.js';
@@ -22,7 +21,7 @@ const MAX_BATCH = 100;
 export interface StreamableOptions {
   manager: SessionManager;
   store: Store;
-  clock: Clock;
+  instance: string;
   maxBody: number;
   authenticate: (request: IncomingMessage) => Principal;
 }
@@ -30,15 +29,13 @@ export interface StreamableOptions {
 /** A client over Streamable HTTP, with its streams. */
 class HttpPeer extends LegacyPeer {
   readonly outbox: Outbox;
-  /** Streams of requests that may be asked for again, by their number. */
-  readonly replies = new Map<number, Outbox>();
 
-  constructor(attached: LegacyPeer['attached'], outbox: Outbox, clock: Clock) {
+  constructor(attached: LegacyPeer['attached'], outbox: Outbox) {
     super(attached, {
       get open() {
         return outbox.read;
       },
-      send: (message) => outbox.send(message, clock.now()),
+      send: (message) => outbox.send(message),
     });
     this.outbox = outbox;
   }
@@ -49,7 +46,7 @@ export class StreamableEndpoint {
   readonly #options: StreamableOptions;
   readonly #peers = new WeakMap<LegacyPeer['attached']['attachment'], HttpPeer>();
   /** The stored answer that a connection carried last. */
-  readonly #answered = new WeakMap<Socket, { peer: HttpPeer; outbox: Outbox }>();
+  readonly #answered = new WeakMap<Socket, Outbox>();
 
   constructor(options: StreamableOptions) {
     this.#options = options;
@@ -106,12 +103,12 @@ export class StreamableEndpoint {
     const { manager } = this.#options;
     const key = sessionKey(request);
     const known = key === undefined ? undefined : manager.find(key, principal);
-    const { result, key: given } = await introduce(manager, profileOf(message.params), known ?? principal);
+    const { result, attached } = await introduce(manager, profileOf(message.params), known ?? principal);
     const body = Buffer.from(JSON.stringify({ jsonrpc: '2.0', id: message.id, result }));
     response.writeHead(200, {
       'Content-Type': 'application/json',
       'Content-Length': body.length,
-      'Mcp-Session-Id': given ?? key,
+      'Mcp-Session-Id': attached.attachment.key,
     });
     response.end(body);
   }
@@ -123,11 +120,9 @@ export class StreamableEndpoint {
     message: Request,
   ): Promise<void> {
     const reply = this.#reply(request, response, peer, message);
-    if (reply.primes && isWorthKeeping(message.method))
-      this.#remember(peer, await reply.keep(), request.socket);
-    const answer = await peer.request(message, reply);
-    reply.end(answer);
-    if (reply.outbox) this.#remember(peer, reply.outbox, request.socket);
+    if (reply.primes && isWorthKeeping(message.method)) reply.keep();
+    reply.end(await peer.request(message, reply));
+    if (reply.outbox) this.#answered.set(request.socket, reply.outbox);
   }
 
   /** 2025-03-26 alone: several messages in one POST, their answers in one array. */
@@ -153,17 +148,23 @@ export class StreamableEndpoint {
     const answers = requests.map((one) => peer.request(one, aside));
     for (const message of messages) if (!isRequest(message)) peer.receive(message);
     if (requests.length === 0) return void response.writeHead(202).end();
-    const body = JSON.stringify((await Promise.all(answers)).filter(Boolean));
+    const settled = await Promise.all(answers);
+    await this.#options.store.write(() => settled.forEach(({ record }) => record?.()));
+    const body = JSON.stringify(settled.flatMap(({ response: one }) => one ?? []));
     response.writeHead(200, { 'Content-Type': 'application/json' }).end(body);
   }
 
   #reply(request: IncomingMessage, response: ServerResponse, peer: HttpPeer, message: Request): Reply {
-    const { store, clock } = this.#options;
+    const { store, manager, instance } = this.#options;
     return new Reply({
       store,
-      clock,
-      attachment: peer.attached.attachment.id,
-      request: message,
+      answers: manager.answers,
+      head: {
+        attachment: peer.attached.attachment.id,
+        request: message.id,
+        method: message.method,
+        instance,
+      },
       response,
       streams: accepts(request, 'text/event-stream'),
       primes: peer.client.protocolVersion >= PRIMING_VERSION,
@@ -191,12 +192,10 @@ export class StreamableEndpoint {
   }
 
   #streamOf(peer: HttpPeer, stream: number): Outbox | undefined {
-    const open = stream === peer.outbox.stream ? peer.outbox : peer.replies.get(stream);
-    if (open) return open;
-    const row = this.#options.store.streams.get(stream);
-    return row?.attachment === peer.attached.attachment.id
-      ? Outbox.load(this.#options.store, row)
-      : undefined;
+    if (stream === peer.outbox.stream) return peer.outbox;
+    const { store, manager } = this.#options;
+    if (store.streams.head(stream)?.attachment !== peer.attached.attachment.id) return undefined;
+    return manager.answers.get(stream) ?? Outbox.load(store, stream);
   }
 
   // -- peers -----------------------------------------------------------------------------------------------------
@@ -206,7 +205,7 @@ export class StreamableEndpoint {
    * @throws {ProxyError} SESSION_REQUIRED, SESSION_NOT_FOUND, UNSUPPORTED_VERSION
    */
   #peer(request: IncomingMessage, principal: Principal): HttpPeer {
-    const { manager, store, clock } = this.#options;
+    const { manager, store } = this.#options;
     const version = request.headers['mcp-protocol-version'];
     if (version !== undefined && !isLegacyVersion(version)) {
       throw new ProxyError(
@@ -228,26 +227,17 @@ export class StreamableEndpoint {
       throw new ProxyError('SESSION_NOT_FOUND', 'Session not found. Send initialize to start a new one.');
     const known = this.#peers.get(attached.attachment);
     if (known) return known;
-    const row = store.streams.get(attached.attachment.stream);
-    if (!row)
-      throw new ProxyError('SESSION_NOT_FOUND', 'Session not found. Send initialize to start a new one.');
-    const peer = new HttpPeer(attached, Outbox.load(store, row), clock);
+    const peer = new HttpPeer(attached, Outbox.load(store, attached.attachment.stream));
     this.#peers.set(attached.attachment, peer);
     return peer;
-  }
-
-  #remember(peer: HttpPeer, outbox: Outbox, socket: Socket): void {
-    peer.replies.set(outbox.stream, outbox);
-    this.#answered.set(socket, { peer, outbox });
   }
 
   /** A connection that carries another request has delivered the answer before: nobody will ask for that again. */
   #acknowledge(socket: Socket): void {
     const answered = this.#answered.get(socket);
-    if (!answered?.outbox.ended || answered.outbox.read) return;
+    if (!answered?.ended || answered.read) return;
     this.#answered.delete(socket);
-    answered.peer.replies.delete(answered.outbox.stream);
-    answered.outbox.forget();
+    this.#options.manager.answers.forget(answered.stream);
   }
 }
 

@@ -1,0 +1,61 @@
+import type { Clock } from '../clock.js';
+import { log } from '../logger.js';
+import { messageOf } from '../errors.js';
+import type { Store } from '../store/types.js';
+import type { Outbox } from './outbox.js';
+
+/** Answers stay this long for clients that come back for them, milliseconds. */
+const KEPT = 5 * 60_000;
+
+/** Answers that nobody needs any more are deleted this many at a time. */
+const BATCH = 256;
+
+/** Streams of requests, from their first message until nobody can ask for them again. */
+export class Answers {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #open = new Map<number, { outbox: Outbox; since: number }>();
+  #done: number[] = [];
+  #leftAt: number | undefined;
+
+  constructor(store: Store, clock: Clock) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#leftAt = clock.now();
+  }
+
+  add(outbox: Outbox): void {
+    this.#open.set(outbox.stream, { outbox, since: this.#clock.now() });
+  }
+
+  get(stream: number): Outbox | undefined {
+    return this.#open.get(stream)?.outbox;
+  }
+
+  /** The client has certainly got everything of the stream, or wants nothing of it. */
+  forget(stream: number): void {
+    if (!this.#open.delete(stream)) return;
+    this.#done.push(stream);
+    if (this.#done.length >= BATCH) this.#delete();
+  }
+
+  sweep(): void {
+    const before = this.#clock.now() - KEPT;
+    for (const [stream, { outbox, since }] of this.#open) {
+      if (since < before && outbox.ended) this.forget(stream);
+    }
+    this.#delete();
+    if (this.#leftAt === undefined || this.#leftAt >= before) return;
+    this.#leftAt = undefined;
+    this.#store.streams.deleteAbandoned();
+  }
+
+  #delete(): void {
+    const done = this.#done;
+    this.#done = [];
+    if (done.length === 0) return;
+    this.#store
+      .write(() => this.#store.streams.delete(done))
+      .catch((error: unknown) => log.session.warn(`Old answers could not be deleted: ${messageOf(error)}`));
+  }
+}

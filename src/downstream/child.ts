@@ -181,7 +181,6 @@ export class Child {
 
 /** A line as it may be shown: without the control characters that move cursors and forge log lines. */
 function printable(line: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what it is about
   return line
     .replace(/\x1b\[[0-9;]*[A-Za-z]/g, '')
     .replace(/[\x00-\x1f\x7f]/g, '')

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { Socket } from 'node:net';
 import { log } from '../logger.js';
 
 /**
@@ -36,7 +37,7 @@ function tell(line: string): void {
     shell.stdin?.on('error', failed);
     shell.on('exit', () => (shell = undefined));
     shell.unref();
-    if (shell.stdin && 'unref' in shell.stdin && typeof shell.stdin.unref === 'function') shell.stdin.unref();
+    if (shell.stdin instanceof Socket) shell.stdin.unref();
   }
   shell.stdin?.write(line);
 }

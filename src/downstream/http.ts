@@ -6,7 +6,6 @@ import type { FetchLike } from '@modelcontextprotocol/sdk/shared/transport.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import { isRequest, toMessage, type Id, type Message, type Request } from '../protocol/messages.js';
-import { toSdk } from './sdk.js';
 import type { Transport } from './types.js';
 
 /** A stream that breaks is taken up again; the SDK's own default gives up after two tries. */
@@ -147,7 +146,7 @@ export class HttpTransport implements Transport {
     onresumptiontoken = () => {},
   ): Promise<void> {
     try {
-      await transport.send(toSdk(message), { onresumptiontoken });
+      await transport.send(message, { onresumptiontoken });
     } catch (error) {
       throw this.#explain(error, message);
     }
@@ -165,9 +164,11 @@ export class HttpTransport implements Transport {
         { cause: error },
       );
     }
-    const cause = (error as { cause?: { code?: string } }).cause?.code;
-    if (cause === 'ECONNREFUSED' || cause === 'ENOTFOUND' || !isRequest(message)) {
-      const text = `Server "${server}" cannot be reached at ${url}: ${cause ?? messageOf(error)}. Check servers.${server}.url.`;
+    // fetch says "fetch failed" and keeps the reason for itself.
+    const cause = (error as { cause?: { code?: string; message?: string } }).cause;
+    const unsent = cause?.code === 'ECONNREFUSED' || cause?.code === 'ENOTFOUND';
+    if (unsent || !isRequest(message) || message.method === 'initialize') {
+      const text = `Server "${server}" cannot be reached at ${url}: ${cause?.message ?? messageOf(error)}. Check servers.${server}.url.`;
       return new ProxyError('SERVER_UNAVAILABLE', text, { cause: error });
     }
     return new ProxyError(

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import { formatDuration } from '../config/units.js';
 import { ProxyError, asProxyError } from '../errors.js';
-import { type ClientProfile } from '../protocol/client.js';
+import type { ClientProfile } from '../protocol/client.js';
 import { isLegacyVersion } from '../protocol/eras.js';
 import {
   isNotification,

@@ -3,7 +3,6 @@ import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import { isRequest, toMessage, type Message } from '../protocol/messages.js';
 import type { HttpOptions } from './http.js';
-import { toSdk } from './sdk.js';
 import type { Transport } from './types.js';
 
 /** HTTP+SSE of 2024-11-05 over the SDK's client transport. One stream carries everything; when it breaks, all is over. */
@@ -42,7 +41,7 @@ export class SseTransport implements Transport {
 
   async send(message: Message): Promise<void> {
     try {
-      await this.#sdk.send(toSdk(message));
+      await this.#sdk.send(message);
     } catch (error) {
       const text = `Server "${this.#options.server}" did not take the request: ${messageOf(error)}`;
       throw new ProxyError(isRequest(message) ? 'OUTCOME_UNKNOWN' : 'SERVER_UNAVAILABLE', text, {

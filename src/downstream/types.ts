@@ -1,6 +1,6 @@
-import { type ProxyError } from '../errors.js';
-import { type ClientProfile } from '../protocol/client.js';
-import { type Fields, type Id, type Message } from '../protocol/messages.js';
+import type { ProxyError } from '../errors.js';
+import type { ClientProfile } from '../protocol/client.js';
+import type { Fields, Id, Message } from '../protocol/messages.js';
 
 /** Carries messages to and from one server. A driver knows processes or sockets, not sessions. */
 export interface Transport {

@@ -1,4 +1,4 @@
-import { type Fields } from './messages.js';
+import type { Fields } from './messages.js';
 
 /**
  * How a client's request finds its server: one table, read by the catalog. A method that is not in it is unknown to

@@ -117,7 +117,8 @@ export class Calls {
     if (isResponse(message)) {
       const { id } = message;
       const call = this.#finish(id);
-      if (!call) return log.session.debug({ server: this.#name, id }, 'An answer to no request; passed over.');
+      if (!call)
+        return log.session.debug({ server: this.#name, id }, 'An answer to no request; passed over.');
       const outcome = outcomeOf(message);
       this.#keepTaskToken(id, call, outcome);
       call.resolve(outcome);

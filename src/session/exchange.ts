@@ -1,6 +1,6 @@
 import { ProxyError } from '../errors.js';
-import { type ClientProfile } from '../protocol/client.js';
-import { type Fields, type Notification, type Outcome } from '../protocol/messages.js';
+import type { ClientProfile } from '../protocol/client.js';
+import type { Fields, Notification, Outcome } from '../protocol/messages.js';
 
 /** A request of a server that its client must answer: an input request. */
 export interface Asked {

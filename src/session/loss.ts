@@ -1,5 +1,5 @@
 import { withMeta, type Fields, type Outcome } from '../protocol/messages.js';
-import { ProxyError } from '../errors.js';
+import type { ProxyError } from '../errors.js';
 
 /** Key in a result's `_meta` under which programs find their session. */
 export const SESSION_META = 'mcp-session-proxy/session';

@@ -263,7 +263,7 @@ export class Session implements User, Party {
   }
 
   event(type: string, data: Fields): void {
-    void this.#write(this.#append(type, data));
+    this.#write(this.#append(type, data));
   }
 
   /** A write that appends to the session's history. A closed session takes no more. */
@@ -324,8 +324,8 @@ export class Session implements User, Party {
     this.#write(() => this.#options.store.sessions.setSettings(this.id, settings));
   }
 
-  #write(job: () => void): Promise<void> {
-    return this.#options.store.write(job).catch((error: unknown) => {
+  #write(job: () => void): void {
+    this.#options.store.write(job).catch((error: unknown) => {
       log.session.error({ session: this.id }, messageOf(error));
     });
   }

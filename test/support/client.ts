@@ -15,9 +15,9 @@ export interface ServerEvent {
 }
 
 /** Reads server-sent events off a response, one at a time. */
-export async function* eventsOf(response: Response): AsyncGenerator<ServerEvent> {
+export async function* eventsOf(response: Response): AsyncGenerator<ServerEvent, undefined> {
   let text = '';
-  if (!response.body) return;
+  if (!response.body) return undefined;
   for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
     text += chunk;
     for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
@@ -33,6 +33,7 @@ export async function* eventsOf(response: Response): AsyncGenerator<ServerEvent>
       yield { id: field('id'), message: data ? (JSON.parse(data) as Received) : undefined };
     }
   }
+  return undefined;
 }
 
 /** A Streamable HTTP client without any SDK: every id and header is the test's own choice. */

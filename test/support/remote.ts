@@ -1,0 +1,32 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fixture } from './proxy.js';
+
+/** A fixture server over HTTP as a process of its own. */
+export class RemoteServer {
+  readonly url: string;
+  readonly #stop: () => void;
+
+  private constructor(url: string, stop: () => void) {
+    this.url = url;
+    this.#stop = stop;
+  }
+
+  static async start(name: string, args: string[] = []): Promise<RemoteServer> {
+    const child = spawn(process.execPath, [fixture(name), ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    for await (const line of createInterface({ input: child.stdout })) {
+      if (line.startsWith('http://')) return new RemoteServer(line, () => child.kill('SIGKILL'));
+    }
+    throw new Error(`${name} did not say where it listens`);
+  }
+
+  /** HTTP methods of all requests so far. */
+  async seen(): Promise<string[]> {
+    const response = await fetch(new URL('/seen', this.url));
+    return (await response.json()) as string[];
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop();
+  }
+}

@@ -121,7 +121,11 @@ export class SessionProxy {
 
   /** Takes no more requests, waits for those under way, pauses all sessions and closes the store. Idempotent. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
+    if (!this.#stopping) {
+      // The clock's timers let the process end; this end is to be waited for.
+      const hold = setInterval(() => {}, DRAIN_GRACE);
+      this.#stopping = this.#stop().finally(() => clearInterval(hold));
+    }
     return this.#stopping;
   }
 

@@ -64,7 +64,7 @@ export function loadConfig(path: string, env: Environment = process.env): Config
       parsed.error.issues.flatMap((issue) => explain(issue, value)),
     );
 
-  const { servers = {}, mcpServers = {}, listen, store, sessions } = parsed.data;
+  const { servers = {}, mcpServers = {}, listen, auth, store, sessions } = parsed.data;
   const twice = Object.keys(servers).filter((name) => Object.hasOwn(mcpServers, name));
   if (twice.length > 0) {
     throw invalid(file, [
@@ -78,9 +78,17 @@ export function loadConfig(path: string, env: Environment = process.env): Config
   const fromFile = (relative: string) =>
     // A path that begins with a template is absolute once it is filled in.
     relative.startsWith('${') ? relative : resolve(dirname(file), relative);
+  const fromFileOrUrl = (place: string) => (/^https?:/.test(place) ? place : fromFile(place));
   return {
     file,
     listen,
+    auth: {
+      ...auth,
+      tokens: auth.tokens.map((token) =>
+        token.file === undefined ? token : { ...token, file: fromFile(token.file) },
+      ),
+      ...(auth.jwt && { jwt: { ...auth.jwt, jwks: fromFileOrUrl(auth.jwt.jwks) } }),
+    },
     sessions,
     warnings,
     store: store === ':memory:' ? store : store ? fromFile(store) : defaultStore(file, env),

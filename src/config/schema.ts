@@ -39,6 +39,8 @@ const sessions = z.strictObject({
   ttl: duration()
     .default(1_800_000)
     .describe('Idle time after which a session is paused and its servers stopped.'),
+  onTimeout: z.enum(['pause', 'close']).default('pause').describe('What happens then.'),
+  maxAge: duration().optional().describe('Age at which a session is closed, whether it is used or not.'),
   retention: duration()
     .default(604_800_000)
     .describe('Time after the last use at which a session is deleted.'),
@@ -50,6 +52,68 @@ const sessions = z.strictObject({
     .enum(['new', 'principal', 'reject'])
     .default('new')
     .describe("What a client without a session gets: a new one, its principal's default one, or an error."),
+  tools: z
+    .boolean()
+    .default(false)
+    .describe('Offers the session_* tools and session:// resources to models.'),
+  state: z
+    .record(z.string(), z.json())
+    .default({})
+    .describe('State of a new session; app: and user: keys too.'),
+  events: z
+    .strictObject({
+      keep: count(1).default(1000).describe('Events kept of a session.'),
+      arguments: z.boolean().default(true).describe('Records the arguments of tool calls, redacted.'),
+      redact: strings
+        .default([])
+        .describe('Names of arguments whose values are not recorded, besides those that look like secrets.'),
+      redactPatterns: strings
+        .default([])
+        .describe('Regular expressions; what they match in a text is not recorded.'),
+    })
+    .prefault({}),
+});
+
+const token = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^[\w.@-]{1,64}$/, 'must be 1 to 64 letters, digits, dots, hyphens, underscores or @')
+      .describe('The principal: sessions belong to the name, not to the token, which may change.'),
+    sha256: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/i, 'must be 64 hexadecimal digits')
+      .optional()
+      .describe('SHA-256 of the token.'),
+    value: z
+      .string()
+      .min(16, 'must have 16 characters or more')
+      .optional()
+      .describe('The token, from a ${VARIABLE}.'),
+    file: z.string().optional().describe('A file that holds the token.'),
+    admin: z.boolean().default(false).describe('May see and change the sessions of everybody.'),
+  })
+  .refine(
+    ({ sha256, value, file }) => [sha256, value, file].filter((one) => one !== undefined).length === 1,
+    'must have exactly one of "sha256", "value" and "file"',
+  );
+
+const jwt = z.strictObject({
+  issuer: z.string().describe('Who issues the tokens; must equal their "iss".'),
+  audience: z.string().describe('For whom they are issued; must be in their "aud".'),
+  jwks: z.string().describe("The issuer's public keys: a URL or a file."),
+  adminSubjects: strings.default([]).describe('Subjects that may see and change the sessions of everybody.'),
+});
+
+const auth = z.strictObject({
+  tokens: z.array(token).default([]).describe('Bearer tokens and the principals they stand for.'),
+  jwt: jwt.optional().describe('Bearer tokens of an OAuth issuer.'),
+  trustedHeader: z
+    .string()
+    .optional()
+    .describe(
+      'A header in which a proxy in front names the caller. Only where nobody else can reach this one.',
+    ),
 });
 
 const SERVER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$/;
@@ -134,6 +198,9 @@ const servers = z.record(
 export const configSchema = z.strictObject({
   $schema: z.string().optional(),
   listen: listen.prefault({}),
+  auth: auth
+    .prefault({})
+    .describe('Who may call. Without it, everybody on this machine is one local principal.'),
   store: z
     .string()
     .min(1)
@@ -146,6 +213,9 @@ export const configSchema = z.strictObject({
 
 export type ListenConfig = z.output<typeof listen>;
 export type SessionsConfig = z.output<typeof sessions>;
+export type AuthConfig = z.output<typeof auth>;
+export type TokenConfig = z.output<typeof token>;
+export type JwtConfig = z.output<typeof jwt>;
 type ServerEntry = z.output<typeof server>;
 
 interface CommonServerConfig extends Pick<
@@ -177,6 +247,7 @@ export type ServerConfig = LocalServerConfig | RemoteServerConfig;
 export interface Config {
   file: string;
   listen: ListenConfig;
+  auth: AuthConfig;
   /** The SQLite file; folders of sessions stand in a folder of its name without extension. */
   store: string;
   sessions: SessionsConfig;

@@ -118,8 +118,12 @@ export class Child {
     return redact(shown ? `${exit} Last lines of its stderr:\n${shown}` : exit);
   }
 
-  /** End of input, then SIGTERM, then SIGKILL to the whole group; resolves when the process is gone. */
-  stop(): Promise<void> {
+  /**
+   * End of input, then SIGTERM, then SIGKILL to the whole group; resolves when the process is gone.
+   * @param force SIGKILL at once
+   */
+  stop(force = false): Promise<void> {
+    if (force) this.#signal('SIGKILL');
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }

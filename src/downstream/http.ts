@@ -33,6 +33,7 @@ export class HttpTransport implements Transport {
   onmessage: Transport['onmessage'] = () => {};
   onfailed: Transport['onfailed'] = () => {};
   onclose: Transport['onclose'] = () => {};
+  readonly pid = undefined;
   readonly #options: HttpOptions;
   readonly #main: StreamableHTTPClientTransport;
   readonly #calls = new Set<StreamableHTTPClientTransport>();

@@ -51,14 +51,14 @@ export async function connectLegacy(
 class LegacyConnection implements Connection {
   description = {};
   readonly diagnosis: () => string;
-  readonly close: () => Promise<void>;
+  readonly close: Connection['close'];
   readonly #transport: Transport;
   #waiting: [Message, Id | undefined][] = [];
 
   constructor(transport: Transport) {
     this.#transport = transport;
     this.diagnosis = () => transport.diagnosis();
-    this.close = () => transport.close();
+    this.close = (force) => transport.close(force);
   }
 
   async handshake(client: ClientProfile, failed: (what: string) => ProxyError): Promise<this> {
@@ -88,6 +88,10 @@ class LegacyConnection implements Connection {
 
   send(message: Message): Promise<void> {
     return this.#transport.send(message);
+  }
+
+  get pid(): number | undefined {
+    return this.#transport.pid;
   }
 
   listen(events: Pick<Transport, 'onmessage' | 'onfailed' | 'onclose'>): void {

@@ -10,6 +10,7 @@ export class SseTransport implements Transport {
   onmessage: Transport['onmessage'] = () => {};
   onfailed: Transport['onfailed'] = () => {};
   onclose: Transport['onclose'] = () => {};
+  readonly pid = undefined;
   readonly #options: HttpOptions;
   readonly #sdk: SSEClientTransport;
   #over = false;

@@ -73,8 +73,12 @@ export class StdioTransport implements Transport {
     return noise + this.#child.diagnosis();
   }
 
-  close(): Promise<void> {
-    return this.#child.stop();
+  close(force?: boolean): Promise<void> {
+    return this.#child.stop(force);
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
   }
 
   #receive(line: Buffer): void {

@@ -21,8 +21,13 @@ export interface Transport {
   initialized(protocolVersion: string): Promise<void>;
   /** What else is known of a server that fails, for error messages: exit code, last lines of stderr. */
   diagnosis(): string;
-  /** Ends the server's process or remote session, in order, and resolves when it is gone. Idempotent. */
-  close(): Promise<void>;
+  /**
+   * Ends the server's process or remote session and resolves when it is gone. Idempotent.
+   * @param force at once instead of in order
+   */
+  close(force?: boolean): Promise<void>;
+  /** Of a local server that runs. */
+  readonly pid: number | undefined;
 }
 
 /** What a server said of itself in its answer to `initialize`. */
@@ -36,6 +41,7 @@ export interface Connection {
   send: Transport['send'];
   diagnosis: Transport['diagnosis'];
   close: Transport['close'];
+  readonly pid: number | undefined;
 }
 
 /** What a server is started with. */

@@ -66,6 +66,15 @@ export class Binding {
     return this.#live?.connection.description;
   }
 
+  /** Of a local server that runs. */
+  get pid(): number | undefined {
+    return this.#live?.connection.pid;
+  }
+
+  get starting(): boolean {
+    return this.#starting !== undefined;
+  }
+
   offers(capability: string): boolean {
     const capabilities = this.description?.capabilities;
     return typeof capabilities === 'object' && capabilities !== null && capability in capabilities;
@@ -106,13 +115,17 @@ export class Binding {
     this.#live?.connection.send(message).catch((error: Error) => log.session.debug(error.message));
   }
 
-  /** Stops the server in order. @param reason completes "the server …" in what sessions are told later */
-  async release(reason: string): Promise<void> {
+  /**
+   * Stops the server.
+   * @param reason completes "the server …" in what sessions are told later
+   * @param force at once instead of in order
+   */
+  async release(reason: string, force = false): Promise<void> {
     if (this.#starting) await this.#starting.catch(() => {});
     const live = this.#live;
     if (!live) return this.#stopping;
     this.#end(live, reason);
-    this.#stopping = live.connection.close().finally(() => (this.#stopping = undefined));
+    this.#stopping = live.connection.close(force).finally(() => (this.#stopping = undefined));
     await this.#stopping;
   }
 

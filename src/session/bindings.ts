@@ -46,14 +46,21 @@ export class Bindings {
     return entry.binding;
   }
 
+  /** A binding to take the place of `held`, not started yet. */
+  replace(user: User, config: ServerConfig, held: Binding | undefined): Binding {
+    const binding = this.#create(config, user.id, user);
+    if (held) binding.generation = Math.max(binding.generation, held.generation);
+    return binding;
+  }
+
   /** The session uses its bindings no more; those that nobody uses stop. */
-  async release(user: User, held: Map<string, Binding>, reason: string): Promise<void> {
-    const ends = [...held.values()].map((binding) => binding.release(reason));
+  async release(user: User, held: Map<string, Binding>, reason: string, force = false): Promise<void> {
+    const ends = [...held.values()].map((binding) => binding.release(reason, force));
     held.clear();
     for (const [key, { binding, users }] of this.#shared) {
       if (!users.remove(user) || users.size > 0) continue;
       this.#shared.delete(key);
-      ends.push(binding.release(reason));
+      ends.push(binding.release(reason, force));
     }
     await Promise.all(ends);
   }

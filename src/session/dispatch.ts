@@ -1,12 +1,12 @@
 import type { ServerConfig } from '../config/schema.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
-import type { ClientProfile } from '../protocol/client.js';
 import type { Fields, Outcome } from '../protocol/messages.js';
 import type { Binding } from './binding.js';
 import type { Exchange } from './exchange.js';
 import { decorate, type Loss, type SessionMeta } from './loss.js';
 import type { Router } from './router.js';
+import type { Servers } from './servers.js';
 
 /** Pages of one server's list that are gathered, should it never end. */
 const MAX_PAGES = 100;
@@ -14,20 +14,26 @@ const MAX_PAGES = 100;
 /** Codes by which a server says that what was named is not its own. */
 const NOT_MINE = new Set([-32601, -32602, -32002]);
 
-/** What servers are told again when they start anew. */
+/** What a session keeps of itself, besides its state. */
 export interface Settings {
   logLevel?: unknown;
   subscriptions?: { server: string; uri: string }[];
+  /** Those of the configured servers that the session has; all by default. */
+  servers?: string[];
+  /** What `reinitialize` changed. */
+  changes?: Record<string, { args: string[] }>;
+  /** Idle time after which it is paused, milliseconds, where it is not the configured one. */
+  ttl?: number;
+  onTimeout?: 'pause' | 'close';
+  /** The deadline is not before this, milliseconds since the epoch. */
+  extendedUntil?: number;
 }
 
 /** The session, as far as carrying out a request needs it. */
 export interface Party {
   readonly id: string;
   readonly settings: Settings;
-  /** Runs `job` with the session's binding to a server, started before and, by its scope, stopped afterwards. */
-  use<T>(config: ServerConfig, client: ClientProfile, job: (binding: Binding) => Promise<T>): Promise<T>;
-  /** Those it has of its own. */
-  bindings(): Iterable<Binding>;
+  readonly servers: Servers;
   /** It uses the binding's present generation. @returns what it lost with the one it used before */
   see(binding: Binding): Loss | undefined;
   meta(): SessionMeta;
@@ -37,25 +43,23 @@ export interface Party {
 /** Carries a request out: to the server it is for, to several, or to one after the other. */
 export class Dispatcher {
   readonly #party: Party;
-  readonly #servers: readonly ServerConfig[];
   readonly #router: Router;
 
-  constructor(party: Party, servers: readonly ServerConfig[], router: Router) {
+  constructor(party: Party, router: Router) {
     this.#party = party;
-    this.#servers = servers;
     this.#router = router;
   }
 
   /** @throws {ProxyError} what kept the request from being answered */
   async dispatch(exchange: Exchange): Promise<Outcome> {
-    const [router, servers] = [this.#router, this.#servers];
+    const [router, servers] = [this.#router, this.#party.servers.configs()];
     const { method, params } = exchange;
     const route = router.route(method, params);
     switch (route.to) {
       case 'one':
         return method === 'tools/call'
           ? this.#callTool(exchange, route.server, route.params)
-          : this.#callOne(exchange, this.#server(route.server), route.params);
+          : this.#callOne(exchange, this.#party.servers.config(route.server), route.params);
       case 'each':
         return this.#list(exchange, route.needs, route.list);
       case 'all':
@@ -74,7 +78,7 @@ export class Dispatcher {
   async #callOne(exchange: Exchange, config: ServerConfig, params: Fields | undefined): Promise<Outcome> {
     const router = this.#router;
     const { method } = exchange;
-    const outcome = await this.#party.use(config, exchange.outlet.client, (binding) =>
+    const outcome = await this.#party.servers.use(config, exchange.outlet.client, (binding) =>
       binding.call(method, params, exchange),
     );
     if ('error' in outcome) return outcome;
@@ -86,10 +90,10 @@ export class Dispatcher {
 
   async #callTool(exchange: Exchange, server: string, params: Fields | undefined): Promise<Outcome> {
     const router = this.#router;
-    const config = this.#server(server);
+    const config = this.#party.servers.config(server);
     let lost: Loss | undefined;
     const once = () =>
-      this.#party.use(config, exchange.outlet.client, async (binding) => {
+      this.#party.servers.use(config, exchange.outlet.client, async (binding) => {
         lost = this.#party.see(binding) ?? lost;
         return binding.call('tools/call', params, exchange);
       });
@@ -119,7 +123,7 @@ export class Dispatcher {
     const router = this.#router;
     const tool = String(params?.name);
     if (router.isReadOnly(config.name, tool) === undefined) {
-      await this.#party.use(config, exchange.outlet.client, (binding) =>
+      await this.#party.servers.use(config, exchange.outlet.client, (binding) =>
         this.#pages(binding, 'tools/list', 'tools'),
       );
     }
@@ -127,11 +131,11 @@ export class Dispatcher {
   }
 
   async #list(exchange: Exchange, needs: string, list: string): Promise<Outcome> {
-    const [router, servers] = [this.#router, this.#servers];
+    const [router, servers] = [this.#router, this.#party.servers.configs()];
     const { method, params } = exchange;
     const [only] = servers;
     if (only && servers.length === 1) {
-      return this.#party.use(only, exchange.outlet.client, async (binding) => {
+      return this.#party.servers.use(only, exchange.outlet.client, async (binding) => {
         if (!binding.offers(needs)) return { result: { [list]: [] } };
         const outcome = await binding.call(method, params, exchange);
         return 'error' in outcome ? outcome : { result: router.expose(only.name, method, outcome.result) };
@@ -139,7 +143,7 @@ export class Dispatcher {
     }
     const parts = await Promise.allSettled(
       servers.map((config) =>
-        this.#party.use(config, exchange.outlet.client, (binding) =>
+        this.#party.servers.use(config, exchange.outlet.client, (binding) =>
           binding.offers(needs) ? this.#pages(binding, method, list) : Promise.resolve({ [list]: [] }),
         ),
       ),
@@ -180,7 +184,7 @@ export class Dispatcher {
     const { method, params } = exchange;
     if (method === 'logging/setLevel') this.#party.remember({ logLevel: params?.level });
     const outcomes: Outcome[] = [];
-    for (const binding of this.#party.bindings()) {
+    for (const binding of this.#party.servers.held()) {
       if (binding.live && binding.offers(needs)) outcomes.push(await binding.call(method, params, exchange));
     }
     return outcomes.find((outcome) => 'error' in outcome) ?? { result: {} };
@@ -190,11 +194,5 @@ export class Dispatcher {
     const { subscriptions = [] } = this.#party.settings;
     const others = subscriptions.filter((one) => one.server !== server || one.uri !== uri);
     this.#party.remember({ subscriptions: subscribed ? [...others, { server, uri }] : others });
-  }
-
-  #server(name: string): ServerConfig {
-    const config = this.#servers.find((server) => server.name === name);
-    if (!config) throw new ProxyError('NOT_FOUND', `No server "${name}" is configured.`);
-    return config;
   }
 }

@@ -9,11 +9,12 @@ import { Answers } from './answers.js';
 import type { Attachment } from './attachment.js';
 import type { BindingOptions } from './binding.js';
 import { Bindings } from './bindings.js';
+import { Redactor } from './history.js';
 import { checkName, hashKey, newAttachmentKey, newSessionId } from './ids.js';
 import { asToolResult } from './loss.js';
 import { Outbox } from './outbox.js';
 import type { Router } from './router.js';
-import { IDLE, Session } from './session.js';
+import { Session } from './session.js';
 
 /** Rows deleted at a time, so that no request waits long. */
 const PURGE_BATCH = 500;
@@ -44,6 +45,7 @@ export class SessionManager {
   readonly #options: ManagerOptions;
   readonly #bindings: Bindings;
   readonly answers: Answers;
+  readonly #redactor: Redactor;
   readonly #sessions = new Map<string, Session>();
   readonly #attached = new Map<string, Attached>();
   /** Sessions with servers, or about to start one. */
@@ -53,6 +55,7 @@ export class SessionManager {
   constructor(options: ManagerOptions) {
     this.#options = options;
     this.#bindings = new Bindings(options);
+    this.#redactor = new Redactor(options.config.events);
     this.answers = new Answers(options.store, options.clock);
     this.#answerAbandoned();
     this.#schedule();
@@ -225,7 +228,8 @@ export class SessionManager {
       router,
       folder,
       bindings: this.#bindings,
-      ttl: config.ttl,
+      config,
+      redactor: this.#redactor,
       admit: (asking) => this.#admit(asking),
       retire: (retired) => this.#running.delete(retired),
     });
@@ -258,7 +262,7 @@ export class SessionManager {
     const { store, clock, config, removeFolder } = this.#options;
     const now = clock.now();
     const due = [...this.#running].filter((session) => session.expiresAt <= now);
-    await Promise.all(due.map((session) => session.pause(IDLE)));
+    await Promise.all(due.map((session) => session.timeOut()));
     for (const session of this.#sessions.values()) {
       const listening = [...session.attachments.values()].some(({ outlet }) => outlet?.connected);
       if (!this.#running.has(session) && session.expiresAt <= now && !listening) this.#drop(session);

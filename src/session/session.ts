@@ -1,20 +1,17 @@
-import type { Clock } from '../clock.js';
-import type { ServerConfig } from '../config/schema.js';
+import type { SessionsConfig } from '../config/schema.js';
 import { ProxyError, asProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
-import { PROXY_PROFILE, type ClientProfile } from '../protocol/client.js';
 import { isFields, type Fields, type Notification, type Outcome } from '../protocol/messages.js';
-import type { SessionRow, SessionState, Store } from '../store/types.js';
+import type { SessionRow, SessionState as StateName } from '../store/types.js';
 import type { Attachment } from './attachment.js';
-import { describedKey, type Binding, type Starter } from './binding.js';
-import { ownerOf, type Bindings, type User } from './bindings.js';
-import type { Exchange, Outlet } from './exchange.js';
+import type { Binding } from './binding.js';
 import { Dispatcher, type Party, type Settings } from './dispatch.js';
+import type { Exchange, Outlet } from './exchange.js';
+import { History, type Redactor } from './history.js';
 import { asToolResult, type Loss, type SessionMeta } from './loss.js';
 import type { Router } from './router.js';
-
-/** Events kept of a session. */
-export const EVENTS_KEPT = 1000;
+import { Servers, type Holder, type ServersOptions } from './servers.js';
+import { SessionState } from './state.js';
 
 /** How stale the stored time of last use may be, milliseconds: a write for each call would buy nothing. */
 const TOUCH_EVERY = 5000;
@@ -23,7 +20,7 @@ const TOUCH_EVERY = 5000;
 export const IDLE = 'was stopped because the session had been idle';
 
 /** Which state may follow which. */
-const NEXT: Readonly<Record<SessionState, readonly SessionState[]>> = {
+const NEXT: Readonly<Record<StateName, readonly StateName[]>> = {
   idle: ['active', 'error', 'closed'],
   active: ['paused', 'error', 'closed'],
   paused: ['active', 'error', 'closed'],
@@ -31,56 +28,57 @@ const NEXT: Readonly<Record<SessionState, readonly SessionState[]>> = {
   closed: [],
 };
 
-export interface SessionOptions {
-  store: Store;
-  clock: Clock;
+export interface SessionOptions extends ServersOptions {
   instance: string;
-  servers: readonly ServerConfig[];
   router: Router;
-  bindings: Bindings;
-  /** The folder of that owner, made when it is missing. */
-  folder: (owner: string) => string;
+  config: SessionsConfig;
+  redactor: Redactor;
   /** Called before a session without servers starts one. @throws {ProxyError} SESSION_LIMIT */
   admit: (session: Session) => Promise<void>;
   /** Called when it has none any more. */
   retire: (session: Session) => void;
-  /** Idle time after which it is paused, milliseconds. */
-  ttl: number;
 }
 
 /** The durable thing: what a client calls its own, whatever becomes of connections and processes. */
-export class Session implements User, Party {
+export class Session implements Holder, Party {
   readonly id: string;
-  readonly name: string | null;
   readonly principal: string;
   readonly temporary: boolean;
+  readonly createdAt: number;
   readonly attachments = new Map<string, Attachment>();
-  state: SessionState;
+  readonly settings: Settings;
+  readonly servers: Servers;
+  readonly history: History;
+  readonly values: SessionState;
+  name: string | null;
+  state: StateName;
+  updatedAt: number;
   lastActiveAt: number;
   inFlight = 0;
   readonly #options: SessionOptions;
-  readonly #bindings = new Map<string, Binding>();
-  readonly #failed = new Set<string>();
   readonly #seen: Map<string, number>;
-  readonly settings: Settings;
   readonly #dispatcher: Dispatcher;
+  readonly #exchanges = new Set<Exchange>();
   #touchedAt: number;
-  #lastEvent: number | undefined;
 
   constructor(row: SessionRow, options: SessionOptions) {
+    const { store, clock, router, config, redactor } = options;
     this.#options = options;
     this.id = row.id;
     this.name = row.name;
     this.principal = row.principal;
     this.temporary = row.temporary;
     this.state = row.state;
+    this.createdAt = row.createdAt;
+    this.updatedAt = row.updatedAt;
     this.lastActiveAt = row.lastActiveAt;
     this.#touchedAt = row.lastActiveAt;
-    this.#dispatcher = new Dispatcher(this, options.servers, options.router);
     this.settings = JSON.parse(row.settings) as Settings;
-    this.#seen = new Map(
-      options.store.bindings.seen(row.id).map(({ server, generation }) => [server, generation]),
-    );
+    this.servers = new Servers(this, options);
+    this.history = new History(row.id, store, clock, config.events, redactor);
+    this.values = new SessionState(row.id, row.principal, store, clock);
+    this.#dispatcher = new Dispatcher(this, router);
+    this.#seen = new Map(store.bindings.seen(row.id).map(({ server, generation }) => [server, generation]));
   }
 
   // -- requests --------------------------------------------------------------------------------------------------
@@ -90,143 +88,47 @@ export class Session implements User, Party {
    * @throws {ProxyError} CALL_CANCELLED alone; every other failure is an outcome
    */
   async request(exchange: Exchange): Promise<Outcome> {
-    const { method } = exchange;
     const begun = this.#options.clock.now();
-    const isTool = method === 'tools/call';
+    const isTool = exchange.method === 'tools/call';
     // The sweep comes now and then; the deadline holds always.
-    const expired = this.state === 'active' && begun >= this.expiresAt;
-    this.#enter();
+    const expired = this.expiresAt <= begun;
+    this.#enter(exchange);
     try {
-      if (expired) await this.pause(IDLE);
+      if (expired) await this.timeOut();
       const outcome = await this.#dispatcher.dispatch(exchange);
-      if (isTool)
-        this.#record(exchange, 'call', {
-          tool: exchange.params?.name,
-          ok: !isFailure(outcome),
-          ms: this.#since(begun),
-        });
+      if (isTool) this.#recordCall(exchange, begun, { ok: !isFailure(outcome) });
       return outcome;
     } catch (thrown) {
       const error = asProxyError(thrown);
       if (error.code === 'INTERNAL') log.session.error({ session: this.id, err: thrown }, error.message);
-      if (isTool)
-        this.#record(exchange, 'call', {
-          tool: exchange.params?.name,
-          ok: false,
-          error: error.code,
-          ms: this.#since(begun),
-        });
-      if (error.code === 'CALL_CANCELLED') throw error;
+      if (isTool) this.#recordCall(exchange, begun, { ok: false, error: error.code });
+      if (error.code === 'CALL_CANCELLED') {
+        if (exchange.record) this.#write(exchange.record); // no response takes it along
+        throw error;
+      }
       // An unknown tool is the caller's mistake and a protocol error; what befell a known one is for the model to read.
       return isTool && error.code !== 'TOOL_NOT_FOUND' ? asToolResult(error) : { error: error.toJsonRpc() };
     } finally {
-      this.#leave();
+      this.#leave(exchange);
     }
   }
 
   /** A notification of a client that concerns its servers. */
   notification(method: string, params: Fields | undefined): void {
     this.lastActiveAt = this.#options.clock.now();
-    for (const binding of this.#bindings.values()) binding.notify(method, params);
+    for (const binding of this.servers.held()) binding.notify(method, params);
   }
 
   /** The answer to `initialize`, but for the protocol version. */
   describe(): Fields {
-    const { servers, store, router } = this.#options;
-    return router.describe(
-      servers.map((config) => {
-        const live = this.#bindings.get(config.name)?.description;
-        const stored = live ? undefined : store.servers.description(describedKey(config));
-        return live ?? (stored === undefined ? undefined : (JSON.parse(stored) as Fields));
-      }),
+    return this.#options.router.describe(
+      this.servers.configs().map((config) => this.servers.description(config)),
     );
   }
 
   /** Whether every server's description is known, so that `describe` presumes nothing. */
   get described(): boolean {
-    const { servers, store } = this.#options;
-    return servers.every((config) => store.servers.description(describedKey(config)) !== undefined);
-  }
-
-  /** Starts what is not running; failures are logged and met again by the request that needs the server. */
-  async start(client: ClientProfile): Promise<void> {
-    await Promise.all(
-      this.#options.servers.map((config) =>
-        this.use(config, client, async () => {}).catch((error: unknown) =>
-          log.session.warn({ session: this.id, server: config.name }, messageOf(error)),
-        ),
-      ),
-    );
-  }
-
-  // -- bindings --------------------------------------------------------------------------------------------------
-
-  bindings(): Iterable<Binding> {
-    return this.#bindings.values();
-  }
-
-  async use<T>(
-    config: ServerConfig,
-    client: ClientProfile,
-    job: (binding: Binding) => Promise<T>,
-  ): Promise<T> {
-    const { bindings, admit } = this.#options;
-    if (this.state === 'closed')
-      throw new ProxyError('SESSION_CLOSED', `Session ${this.id} is closed. Start a new one.`);
-    if (this.state !== 'active') await admit(this);
-    const binding = bindings.acquire(this, config, this.#bindings);
-    try {
-      if (!binding.live) await this.#startServer(binding, client);
-      return await job(binding);
-    } finally {
-      if (config.scope === 'call') await binding.release('was stopped after the call');
-    }
-  }
-
-  async #startServer(binding: Binding, client: ClientProfile): Promise<void> {
-    const { name, scope } = binding.config;
-    try {
-      await binding.ready(this.#starter(binding.config, client));
-      this.#failed.delete(name);
-      if (this.#failed.size === 0) this.#setState('active');
-    } catch (error) {
-      // Only the session's own server puts it in error: others are not its to recover.
-      if (scope === 'session') {
-        this.#failed.add(name);
-        this.#setState('error', messageOf(error));
-      }
-      throw error;
-    }
-  }
-
-  #starter(config: ServerConfig, client: ClientProfile): Starter {
-    const owner = ownerOf(config, this);
-    const own = owner === this.id;
-    return {
-      context: {
-        client: config.scope === 'shared' ? PROXY_PROFILE : client,
-        variables: {
-          'session.dir': this.#options.folder(owner),
-          'session.id': owner,
-          'session.name': own ? (this.name ?? this.id) : owner,
-        },
-      },
-      prepare: (binding) => this.#prepare(binding),
-    };
-  }
-
-  async #prepare(binding: Binding): Promise<void> {
-    const { logLevel, subscriptions = [] } = this.settings;
-    const told: Promise<Outcome>[] = [];
-    if (logLevel !== undefined && binding.config.scope === 'session' && binding.offers('logging')) {
-      told.push(binding.call('logging/setLevel', { level: logLevel }));
-    }
-    for (const { server, uri } of subscriptions) {
-      if (server === binding.config.name) told.push(binding.call('resources/subscribe', { uri }));
-    }
-    for (const outcome of await Promise.allSettled(told)) {
-      if (outcome.status === 'rejected') log.session.warn({ session: this.id }, messageOf(outcome.reason));
-    }
+    return this.servers.configs().every((config) => this.servers.description(config) !== undefined);
   }
 
   see({ config: { name, scope }, generation, lastEnd }: Binding): Loss | undefined {
@@ -242,86 +144,145 @@ export class Session implements User, Party {
 
   // -- life ------------------------------------------------------------------------------------------------------
 
-  /** Stops the session's servers and keeps everything else. */
-  async pause(reason: string): Promise<void> {
-    await this.#options.bindings.release(this, this.#bindings, reason);
+  async admit(): Promise<void> {
+    if (this.state === 'closed') {
+      throw new ProxyError('SESSION_CLOSED', `Session ${this.name ?? this.id} is closed. Start a new one.`);
+    }
+    if (this.state !== 'active') await this.#options.admit(this);
+  }
+
+  recovered(): void {
+    this.#setState('active');
+  }
+
+  failed(reason: string): void {
+    this.#setState('error', reason);
+  }
+
+  /**
+   * Stops the session's servers and keeps everything else.
+   * @param force also with requests under way, which end as of unknown outcome
+   * @throws {ProxyError} SESSION_BUSY
+   */
+  async pause(reason: string, force = true): Promise<void> {
+    if (!force && this.inFlight > 0) throw this.#busy('paused');
+    await this.servers.release(reason);
     this.#options.retire(this);
+    this.values.forgetTemporary();
     if (this.state === 'active' || this.state === 'error') this.#setState('paused', reason);
   }
 
-  /** Ends the session for good. */
-  async close(reason: string): Promise<void> {
+  /** Ends the session for good; requests under way are cancelled. @param force kills its servers at once */
+  async close(reason: string, force = false): Promise<void> {
     if (this.state === 'closed') return;
+    for (const exchange of this.#exchanges) exchange.cancel({ reason });
     this.#setState('closed', reason);
-    await this.#options.bindings.release(this, this.#bindings, reason);
+    await this.servers.release(reason, force);
     this.#options.retire(this);
+    this.values.forgetTemporary();
   }
 
-  /** When the session is due to be paused; a request under way holds it. */
+  /** What is due at the deadline. */
+  async timeOut(): Promise<void> {
+    const { config } = this.#options;
+    const old = config.maxAge !== undefined && this.createdAt + config.maxAge <= this.#options.clock.now();
+    if (old) return this.close('was stopped because the session had reached its greatest age');
+    if ((this.settings.onTimeout ?? config.onTimeout) === 'close') return this.close(IDLE);
+    if (this.state === 'active' || this.state === 'error') return this.pause(IDLE);
+  }
+
+  /** When the session is due to be paused or closed, milliseconds; a request under way holds it. */
   get expiresAt(): number {
-    return this.inFlight > 0 ? Infinity : this.lastActiveAt + this.#options.ttl;
+    if (this.inFlight > 0) return Infinity;
+    const { maxAge, ttl } = this.#options.config;
+    const idle = Math.max(this.lastActiveAt + (this.settings.ttl ?? ttl), this.settings.extendedUntil ?? 0);
+    return maxAge === undefined ? idle : Math.min(idle, this.createdAt + maxAge);
+  }
+
+  /** Moves the deadline by exactly so many milliseconds, counted from now if it has passed. */
+  extend(ms: number): void {
+    const now = this.#options.clock.now();
+    const from = this.inFlight > 0 ? now : Math.max(now, this.expiresAt);
+    this.remember({ extendedUntil: from + ms });
+    this.event('extended', { ms });
+  }
+
+  /** As a request would. */
+  refresh(): void {
+    this.lastActiveAt = this.#options.clock.now();
+    this.#write(() => this.#options.store.sessions.touch(this.id, this.lastActiveAt));
+  }
+
+  /** @throws {ProxyError} SESSION_EXISTS */
+  rename(name: string | null): void {
+    if (!this.#options.store.sessions.setName(this.id, name, this.#options.clock.now())) {
+      throw new ProxyError(
+        'SESSION_EXISTS',
+        `There is a session "${name}" already. Choose another name, or close that one.`,
+      );
+    }
+    this.event('renamed', { from: this.name, to: name });
+    this.name = name;
+  }
+
+  /** Changes what the session keeps of itself. */
+  remember(change: Settings): void {
+    Object.assign(this.settings, change);
+    const settings = JSON.stringify(this.settings);
+    this.#write(() => this.#options.store.sessions.setSettings(this.id, settings));
   }
 
   event(type: string, data: Fields): void {
-    this.#write(this.#append(type, data));
-  }
-
-  /** A write that appends to the session's history. A closed session takes no more. */
-  #append(type: string, data: Fields): () => void {
-    const { store, clock } = this.#options;
-    if (this.state === 'closed') return () => {};
-    this.#lastEvent ??= store.events.last(this.id, 1)[0]?.seq ?? 0;
-    const event = { seq: ++this.#lastEvent, at: clock.now(), type, data: JSON.stringify(data) };
-    return () => store.events.append(this.id, event, EVENTS_KEPT);
-  }
-
-  #setState(state: SessionState, reason?: string): void {
-    if (this.state === state || !NEXT[this.state].includes(state)) return;
-    const { store, clock, instance } = this.#options;
-    this.event('state', { from: this.state, to: state, ...(reason === undefined ? {} : { reason }) });
-    this.state = state;
-    const holder = state === 'active' || state === 'error' ? instance : null;
-    this.#write(() => {
-      store.sessions.setState(this.id, state, holder, clock.now());
-      store.sessions.touch(this.id, this.lastActiveAt);
-    });
-  }
-
-  #enter(): void {
-    this.inFlight += 1;
-    this.lastActiveAt = this.#options.clock.now();
-  }
-
-  #leave(): void {
-    this.inFlight -= 1;
-    this.lastActiveAt = this.#options.clock.now();
-  }
-
-  #record(exchange: Exchange, type: string, data: Fields): void {
-    const { store, clock } = this.#options;
-    const now = clock.now();
-    const touch = now - this.#touchedAt > TOUCH_EVERY;
-    if (touch) this.#touchedAt = now;
-    const append = this.#append(type, data);
-    exchange.record = () => {
-      append();
-      if (touch) store.sessions.touch(this.id, now);
-    };
-  }
-
-  #since(begun: number): number {
-    return this.#options.clock.now() - begun;
+    // A closed session takes no more.
+    if (this.state !== 'closed') this.#write(this.history.append(type, data));
   }
 
   meta(): SessionMeta {
     return { id: this.id, name: this.name, state: this.state, temporary: this.temporary };
   }
 
-  /** What the session's servers are told again when they start anew. */
-  remember(change: Settings): void {
-    Object.assign(this.settings, change);
-    const settings = JSON.stringify(this.settings);
-    this.#write(() => this.#options.store.sessions.setSettings(this.id, settings));
+  #setState(state: StateName, reason?: string): void {
+    if (this.state === state || !NEXT[this.state].includes(state)) return;
+    const { store, clock, instance } = this.#options;
+    this.event('state', { from: this.state, to: state, ...(reason === undefined ? {} : { reason }) });
+    this.state = state;
+    this.updatedAt = clock.now();
+    const holder = state === 'active' || state === 'error' ? instance : null;
+    this.#write(() => {
+      store.sessions.setState(this.id, state, holder, this.updatedAt);
+      store.sessions.touch(this.id, this.lastActiveAt);
+    });
+  }
+
+  #busy(verb: string): ProxyError {
+    const text = `Session ${this.name ?? this.id} has ${this.inFlight} requests under way and is not ${verb}. Wait, or use force.`;
+    return new ProxyError('SESSION_BUSY', text);
+  }
+
+  #enter(exchange: Exchange): void {
+    this.#exchanges.add(exchange);
+    this.inFlight += 1;
+    this.lastActiveAt = this.#options.clock.now();
+  }
+
+  #leave(exchange: Exchange): void {
+    this.#exchanges.delete(exchange);
+    this.inFlight -= 1;
+    this.lastActiveAt = this.#options.clock.now();
+  }
+
+  #recordCall(exchange: Exchange, begun: number, outcome: Fields): void {
+    const { store, clock } = this.#options;
+    const now = clock.now();
+    const touch = now - this.#touchedAt > TOUCH_EVERY;
+    if (touch) this.#touchedAt = now;
+    const { name, arguments: args } = exchange.params ?? {};
+    const data = this.history.ofCall(name, args, { ...outcome, ms: now - begun });
+    const append = this.history.append('call', data);
+    exchange.record = () => {
+      append();
+      if (touch) store.sessions.touch(this.id, now);
+    };
   }
 
   #write(job: () => void): void {

@@ -9,15 +9,16 @@ const MOVED_AT_ONCE = 512;
 
 export function eventTable(db: Database): EventTable {
   const append = db.prepare(
-    'INSERT INTO recent_events (session, slot, seq, at, type, data) VALUES (?, ?, ?, ?, ?, ?)',
+    'INSERT INTO recent_events (session, track, slot, seq, at, type, data) VALUES (?, ?, ?, ?, ?, ?, ?)',
   );
   const move = db.prepare(
-    `INSERT OR REPLACE INTO events (session, slot, seq, at, type, data)
-     SELECT session, slot, seq, at, type, data FROM recent_events ORDER BY id`,
+    `INSERT OR REPLACE INTO events (session, track, slot, seq, at, type, data)
+     SELECT session, track, slot, seq, at, type, data FROM recent_events ORDER BY id`,
   );
   const clear = db.prepare('DELETE FROM recent_events');
-  const last = db.prepare<[string, number, number], EventRow>(
-    'SELECT seq, at, type, data FROM events WHERE session = ? AND seq > ? ORDER BY seq DESC LIMIT ?',
+  const last = db.prepare<[string, string, number, number, number], EventRow>(
+    `SELECT seq, at, type, data FROM events WHERE session = ? AND track = ? AND seq > ? AND at >= ?
+     ORDER BY seq DESC LIMIT ?`,
   );
   const settle = db.transaction(() => {
     move.run();
@@ -25,17 +26,17 @@ export function eventTable(db: Database): EventTable {
   });
   let recent = 1; // at first, those of an earlier process
   return {
-    append(session, { seq, at, type, data }, keep) {
-      append.run(session, seq % keep, seq, at, type, data);
+    append(session, track, { seq, at, type, data }, keep) {
+      append.run(session, track, seq % keep, seq, at, type, data);
       recent += 1;
       if (recent < MOVED_AT_ONCE) return;
       settle();
       recent = 0;
     },
-    last(session, limit, after = 0) {
+    last(session, track, limit, { after = 0, since = 0 } = {}) {
       if (recent > 0) settle();
       recent = 0;
-      return last.all(session, after, limit).reverse();
+      return last.all(session, track, after, since, limit).reverse();
     },
   };
 }

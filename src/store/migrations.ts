@@ -29,6 +29,7 @@ const MIGRATIONS: readonly string[] = [
     last_active_at INTEGER NOT NULL
   ) WITHOUT ROWID;
   CREATE UNIQUE INDEX sessions_by_name ON sessions (principal, name) WHERE name IS NOT NULL AND state <> 'closed';
+  CREATE INDEX sessions_by_update ON sessions (updated_at, id);
   CREATE INDEX sessions_by_use ON sessions (last_active_at);
   CREATE INDEX sessions_by_instance ON sessions (instance) WHERE instance IS NOT NULL;
 
@@ -66,23 +67,49 @@ const MIGRATIONS: readonly string[] = [
   -- A ring: slot is seq modulo what is kept, so that a new event takes the place of the oldest.
   CREATE TABLE events (
     session TEXT NOT NULL,
+    track TEXT NOT NULL,
     slot INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     at INTEGER NOT NULL,
     type TEXT NOT NULL,
     data TEXT NOT NULL,
-    PRIMARY KEY (session, slot)
+    PRIMARY KEY (session, track, slot)
   ) WITHOUT ROWID;
   -- Where events are written first, all sessions on one page; they move to their session's pages many at a time.
   CREATE TABLE recent_events (
     id INTEGER PRIMARY KEY,
     session TEXT NOT NULL,
+    track TEXT NOT NULL,
     slot INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     at INTEGER NOT NULL,
     type TEXT NOT NULL,
     data TEXT NOT NULL
   );
+
+  -- level is app, user or session; owner the principal or session it belongs to.
+  CREATE TABLE state (
+    level TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (level, owner, key)
+  ) WITHOUT ROWID;
+  CREATE TABLE snapshots (
+    session TEXT NOT NULL,
+    name TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    value TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (session, name, revision)
+  ) WITHOUT ROWID;
+  -- Who else may use a session: a principal, or * for everybody.
+  CREATE TABLE shares (
+    session TEXT NOT NULL, principal TEXT NOT NULL, alias TEXT NOT NULL, PRIMARY KEY (session, principal)
+  ) WITHOUT ROWID;
+  CREATE INDEX shares_by_alias ON shares (alias);
 
   CREATE TABLE servers (key TEXT PRIMARY KEY, description TEXT NOT NULL, seen_at INTEGER NOT NULL) WITHOUT ROWID;
   `,

@@ -6,6 +6,7 @@ import type {
   BindingTable,
   ServerTable,
   SessionRow,
+  SessionState,
   SessionTable,
 } from './types.js';
 
@@ -42,12 +43,25 @@ export function sessionTable(db: Database): SessionTable {
       'SELECT id FROM sessions WHERE last_active_at < ? AND instance IS NULL LIMIT ?',
     )
     .pluck();
+  const setName = db.prepare('UPDATE OR IGNORE sessions SET name = ?, updated_at = ? WHERE id = ?');
+  const list = db.prepare<[Record<string, unknown>], Stored<SessionRow, 'temporary'>>(
+    `${SESSION} WHERE (@principals IS NULL OR principal IN (SELECT value FROM json_each(@principals)))
+     AND (@states IS NULL OR state IN (SELECT value FROM json_each(@states)))
+     AND (updated_at, id) < (@updatedAt, @id) ORDER BY updated_at DESC, id DESC LIMIT @limit`,
+  );
+  const counts = db.prepare<[], { state: SessionState; count: number }>(
+    'SELECT state, count(*) AS count FROM sessions GROUP BY state',
+  );
   const deletions = [
     'DELETE FROM outbox WHERE stream IN (SELECT stream FROM attachments WHERE session = ?)',
     'DELETE FROM attachments WHERE session = ?',
     'DELETE FROM bindings WHERE owner = ?',
     'DELETE FROM seen WHERE session = ?',
     'DELETE FROM events WHERE session = ?',
+    'DELETE FROM recent_events WHERE session = ?',
+    "DELETE FROM state WHERE level = 'session' AND owner = ?",
+    'DELETE FROM snapshots WHERE session = ?',
+    'DELETE FROM shares WHERE session = ?',
     'DELETE FROM sessions WHERE id = ?',
   ].map((sql) => db.prepare<[string]>(sql));
 
@@ -58,6 +72,21 @@ export function sessionTable(db: Database): SessionTable {
     setState: (id, state, instance, at) => void setState.run(state, instance, at, id),
     setSettings: (id, settings) => void setSettings.run(settings, id),
     touch: (id, at) => void touch.run(at, id),
+    setName: (id, name, at) => setName.run(name, at, id).changes === 1,
+    list: ({ principals, states, limit, after }) =>
+      list
+        .all({
+          principals: principals ? JSON.stringify(principals) : null,
+          states: states ? JSON.stringify(states) : null,
+          limit,
+          updatedAt: after?.updatedAt ?? Number.MAX_SAFE_INTEGER,
+          id: after?.id ?? '',
+        })
+        .map((row) => ({ ...row, temporary: row.temporary === 1 })),
+    counts: () => counts.all(),
+    delete: db.transaction((id: string) => {
+      for (const deletion of deletions) deletion.run(id);
+    }),
     releaseOf: (instance, at) => release.all(at, instance),
     purge: db.transaction((before: number, limit: number) => {
       const ids = old.all(before, limit);

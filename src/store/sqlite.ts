@@ -7,6 +7,7 @@ import { migrate } from './migrations.js';
 import { eventTable } from './events.js';
 import { processTable } from './processes.js';
 import { attachmentTable, bindingTable, serverTable, sessionTable } from './sessions.js';
+import { shareTable, snapshotTable, stateTable } from './state.js';
 import { streamTable } from './streams.js';
 import type { Store } from './types.js';
 
@@ -95,6 +96,9 @@ class SqliteStore implements Store {
   readonly bindings;
   readonly streams;
   readonly events;
+  readonly state;
+  readonly snapshots;
+  readonly shares;
   readonly servers;
   readonly processes;
 
@@ -126,6 +130,9 @@ class SqliteStore implements Store {
     this.bindings = bindingTable(db);
     this.streams = streamTable(db);
     this.events = eventTable(db);
+    this.state = stateTable(db);
+    this.snapshots = snapshotTable(db);
+    this.shares = shareTable(db);
     this.servers = serverTable(db);
     this.processes = processTable(db);
   }

@@ -15,6 +15,9 @@ export interface Store {
   readonly bindings: BindingTable;
   readonly streams: StreamTable;
   readonly events: EventTable;
+  readonly state: StateTable;
+  readonly snapshots: SnapshotTable;
+  readonly shares: ShareTable;
   readonly servers: ServerTable;
   readonly processes: ProcessTable;
   /** Commits what waits and closes. */
@@ -41,6 +44,16 @@ export interface SessionRow {
   lastActiveAt: number;
 }
 
+export interface SessionFilter {
+  /** Of these only. */
+  principals?: readonly string[];
+  /** In one of these states only. */
+  states?: readonly SessionState[];
+  limit: number;
+  /** Only those after this one in the order of the list. */
+  after?: { updatedAt: number; id: string };
+}
+
 export interface SessionTable {
   /** @returns false, and nothing is stored, when the principal has an open session of that name */
   insert(row: SessionRow): boolean;
@@ -50,6 +63,14 @@ export interface SessionTable {
   setState(id: string, state: SessionState, instance: string | null, at: number): void;
   setSettings(id: string, settings: string): void;
   touch(id: string, lastActiveAt: number): void;
+  /** Renames. @returns false, and nothing changes, when the principal has an open session of that name */
+  setName(id: string, name: string | null, at: number): boolean;
+  /** By last update, newest first. */
+  list(filter: SessionFilter): SessionRow[];
+  /** How many there are in each state. */
+  counts(): { state: SessionState; count: number }[];
+  /** Deletes one with all that belongs to it. */
+  delete(id: string): void;
   /** Sessions that another process held when it died; they are `paused` afterwards. */
   releaseOf(instance: string, at: number): string[];
   /** Deletes at most `limit` sessions last used before `before`, with all that belongs to them. */
@@ -132,10 +153,70 @@ export interface EventRow {
 }
 
 export interface EventTable {
-  /** Stores an event in place of the one `keep` before it. */
-  append(session: string, event: EventRow, keep: number): void;
-  /** The last `limit` events after `after`, oldest first. */
-  last(session: string, limit: number, after?: number): EventRow[];
+  /** Stores an event in place of the one `keep` before it on the same track. */
+  append(session: string, track: string, event: EventRow, keep: number): void;
+  /** The last `limit` events after sequence `after` and not before `since`, oldest first. */
+  last(session: string, track: string, limit: number, from?: { after?: number; since?: number }): EventRow[];
+}
+
+/** Whose state it is: all principals', one principal's, one session's. */
+export type StateLevel = 'app' | 'user' | 'session';
+
+export interface StateRow {
+  key: string;
+  /** JSON. */
+  value: string;
+  /** Grows with each change, from 1. */
+  version: number;
+  updatedAt: number;
+}
+
+export interface StateTable {
+  get(level: StateLevel, owner: string, key: string): StateRow | undefined;
+  /** By key. */
+  list(level: StateLevel, owner: string): StateRow[];
+  /**
+   * @param expected the version that is to be replaced, 0 for none; undefined replaces any
+   * @returns the new version; undefined, and nothing is stored, when another stands there
+   */
+  put(
+    level: StateLevel,
+    owner: string,
+    key: string,
+    value: string,
+    at: number,
+    expected?: number,
+  ): number | undefined;
+  /** @returns whether there was one of that version */
+  delete(level: StateLevel, owner: string, key: string, expected?: number): boolean;
+  /** Deletes what nobody changed since, of one level. @returns how many */
+  expire(level: StateLevel, before: number): number;
+  copy(from: string, to: string, at: number): void;
+}
+
+export interface SnapshotRow {
+  name: string;
+  revision: number;
+  /** JSON. */
+  value: string;
+  createdAt: number;
+}
+
+export interface SnapshotTable {
+  /** @returns the new revision, from 1 */
+  save(session: string, name: string, value: string, at: number): number;
+  /** The revision, or the latest. */
+  load(session: string, name: string, revision?: number): SnapshotRow | undefined;
+  /** Revisions of one name, oldest first; without a name the latest of each. */
+  list(session: string, name?: string): SnapshotRow[];
+}
+
+export interface ShareTable {
+  put(session: string, principal: string, alias: string): void;
+  /** Sessions of that alias with whom they are shared. */
+  byAlias(alias: string): { session: string; principal: string }[];
+  /** Whether the session is shared with that principal or with everybody. */
+  includes(session: string, principal: string): boolean;
 }
 
 export interface ServerTable {

@@ -32,7 +32,7 @@ export async function introduce(
       const timer = setTimeout(resolve, FIRST_START_WAIT);
       stop = () => clearTimeout(timer);
     });
-    await Promise.race([session.start(client), enough]);
+    await Promise.race([session.servers.start(client), enough]);
     stop();
   }
   const result = { protocolVersion: client.protocolVersion, ...session.describe() };

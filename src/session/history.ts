@@ -1,0 +1,126 @@
+import { createHash } from 'node:crypto';
+import type { Clock } from '../clock.js';
+import type { SessionsConfig } from '../config/schema.js';
+import { redact } from '../logger.js';
+import { isFields, type Fields } from '../protocol/messages.js';
+import type { EventRow, Store } from '../store/types.js';
+
+/** The track of what the proxy itself records. */
+export const MAIN_TRACK = 'main';
+
+/** A longer text or body is recorded as its length and hash, bytes. */
+const LONGEST_BODY = 64 * 1024;
+
+/** Arguments of such names are not recorded. */
+const SECRET_NAME = /pass|secret|token|api[-_]?key|auth|cookie|credential/i;
+
+const REDACTED = '[redacted]';
+
+/** One event as its readers get it. */
+export interface SessionEvent {
+  seq: number;
+  /** Milliseconds since the epoch. */
+  at: number;
+  type: string;
+  data: Fields;
+}
+
+export interface EventQuery {
+  /** The last so many; all that are kept by default. */
+  last?: number;
+  /** Not before this time, milliseconds since the epoch. */
+  since?: number;
+  /** After this sequence. */
+  after?: number;
+  track?: string;
+}
+
+/** What is not to be recorded, compiled once for all sessions. */
+export class Redactor {
+  readonly #names: ReadonlySet<string>;
+  readonly #patterns: RegExp[];
+
+  constructor({ redact: names, redactPatterns }: SessionsConfig['events']) {
+    this.#names = new Set(names.map((name) => name.toLowerCase()));
+    this.#patterns = redactPatterns.map((pattern) => new RegExp(pattern, 'g'));
+  }
+
+  /** A copy without secrets, and without what is too long. */
+  clean(value: unknown, name = ''): unknown {
+    if (name !== '' && (SECRET_NAME.test(name) || this.#names.has(name.toLowerCase()))) return REDACTED;
+    if (typeof value === 'string') return this.#text(value);
+    if (Array.isArray(value)) return value.map((item) => this.clean(item));
+    if (!isFields(value)) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, this.clean(item, key)]));
+  }
+
+  #text(text: string): unknown {
+    if (text.length > LONGEST_BODY) return digest(text);
+    return this.#patterns.reduce((clean, pattern) => clean.replace(pattern, REDACTED), redact(text));
+  }
+}
+
+function digest(text: string): Fields {
+  return { length: Buffer.byteLength(text), sha256: createHash('sha256').update(text).digest('hex') };
+}
+
+/** A session's append-only history: numbered, kept to a limit on disk, free of secrets. */
+export class History {
+  readonly #session: string;
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #config: SessionsConfig['events'];
+  readonly #redactor: Redactor;
+  readonly #last = new Map<string, number>();
+  readonly #followers = new Set<(event: SessionEvent) => void>();
+
+  constructor(
+    session: string,
+    store: Store,
+    clock: Clock,
+    config: SessionsConfig['events'],
+    redactor: Redactor,
+  ) {
+    this.#session = session;
+    this.#store = store;
+    this.#clock = clock;
+    this.#config = config;
+    this.#redactor = redactor;
+  }
+
+  /** A write that appends an event; it is numbered now, and stored with whatever it is committed with. */
+  append(type: string, data: Fields, track = MAIN_TRACK): () => void {
+    const { events } = this.#store;
+    const session = this.#session;
+    const before = this.#last.get(track) ?? events.last(session, track, 1)[0]?.seq ?? 0;
+    const seq = before + 1;
+    this.#last.set(track, seq);
+    const at = this.#clock.now();
+    let text = JSON.stringify(data);
+    if (text.length > LONGEST_BODY) text = JSON.stringify(digest(text));
+    if (track === MAIN_TRACK) for (const follow of this.#followers) follow({ seq, at, type, data });
+    return () => events.append(session, track, { seq, at, type, data: text }, this.#config.keep);
+  }
+
+  /** What is recorded of a tool call. */
+  ofCall(tool: unknown, args: unknown, outcome: Fields): Fields {
+    const recorded =
+      this.#config.arguments && isFields(args) ? { arguments: this.#redactor.clean(args) } : {};
+    return { tool, ...recorded, ...outcome };
+  }
+
+  read({ last, since, after, track = MAIN_TRACK }: EventQuery = {}): SessionEvent[] {
+    const from = { ...(since === undefined ? {} : { since }), ...(after === undefined ? {} : { after }) };
+    return this.#store.events.last(this.#session, track, last ?? this.#config.keep, from).map(toEvent);
+  }
+
+  /** Calls `follow` for each event from now on, until the returned function is called. */
+  follow(follow: (event: SessionEvent) => void): () => void {
+    this.#followers.add(follow);
+    return () => this.#followers.delete(follow);
+  }
+}
+
+function toEvent({ data, ...event }: EventRow): SessionEvent {
+  return { ...event, data: JSON.parse(data) as Fields };
+}

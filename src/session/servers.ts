@@ -1,0 +1,307 @@
+import type { Clock } from '../clock.js';
+import type { LocalServerConfig, ServerConfig } from '../config/schema.js';
+import { ProxyError, messageOf } from '../errors.js';
+import { log } from '../logger.js';
+import { PROXY_PROFILE, type ClientProfile } from '../protocol/client.js';
+import type { Fields, Outcome } from '../protocol/messages.js';
+import type { Store } from '../store/types.js';
+import { describedKey, type Binding, type Starter } from './binding.js';
+import { ownerOf, type Bindings, type User } from './bindings.js';
+import type { Settings } from './dispatch.js';
+
+/** Waits before a server that could not be started is tried again, milliseconds; then it waits for a request. */
+const RECOVERY_WAITS = [1000, 2000, 4000, 8000, 16_000];
+
+/** A session's connection to one server, as it is shown. */
+export interface BindingInfo {
+  /** Of this generation; a new one has another. */
+  id: string;
+  server: string;
+  scope: ServerConfig['scope'];
+  state: 'unbound' | 'connecting' | 'connected' | 'disconnected' | 'failed';
+  generation: number;
+  /** Of a local server that runs. */
+  pid?: number;
+  error?: string;
+}
+
+/** What `reinitialize` changes of a local server for one session. */
+export interface ServerChange {
+  args?: string[];
+  /** Laid over the configured environment. Kept in memory alone: it may hold secrets. */
+  env?: Record<string, string>;
+}
+
+/** The session, as its servers need it. */
+export interface Holder extends User {
+  readonly name: string | null;
+  readonly settings: Settings;
+  remember(change: Settings): void;
+  /** About to start a server. @throws {ProxyError} SESSION_CLOSED, SESSION_LIMIT */
+  admit(): Promise<void>;
+  /** All servers that were wanted run. */
+  recovered(): void;
+  failed(reason: string): void;
+}
+
+export interface ServersOptions {
+  store: Store;
+  clock: Clock;
+  servers: readonly ServerConfig[];
+  bindings: Bindings;
+  /** The folder of that owner, made when it is missing. */
+  folder: (owner: string) => string;
+}
+
+/** One session's servers: which it has, started on first need, stopped, replaced, tried again. */
+export class Servers {
+  readonly #holder: Holder;
+  readonly #options: ServersOptions;
+  readonly #held = new Map<string, Binding>();
+  readonly #failed = new Map<string, string>();
+  readonly #env = new Map<string, Record<string, string>>();
+  #client: ClientProfile = PROXY_PROFILE;
+  #stopRecovery: () => void = () => {};
+
+  constructor(holder: Holder, options: ServersOptions) {
+    this.#holder = holder;
+    this.#options = options;
+  }
+
+  /** Those the session has, in the order of the config, with what was changed for it. */
+  configs(): ServerConfig[] {
+    const { servers, changes = {} } = this.#holder.settings;
+    return this.#options.servers
+      .filter(({ name }) => servers?.includes(name) ?? true)
+      .map((config) => withChange(config, changes[config.name]?.args, this.#env.get(config.name)));
+  }
+
+  /** @throws {ProxyError} NOT_FOUND */
+  config(name: string): ServerConfig {
+    const config = this.configs().find((one) => one.name === name);
+    if (config) return config;
+    const names = this.configs().map((one) => one.name);
+    throw new ProxyError(
+      'NOT_FOUND',
+      `This session has no server "${name}". It has ${names.join(', ') || 'none'}.`,
+    );
+  }
+
+  /** Bindings of the session's own. */
+  held(): Iterable<Binding> {
+    return this.#held.values();
+  }
+
+  /** Runs `job` with the binding to a server, started before and, by its scope, stopped afterwards. */
+  async use<T>(
+    config: ServerConfig,
+    client: ClientProfile,
+    job: (binding: Binding) => Promise<T>,
+  ): Promise<T> {
+    await this.#holder.admit();
+    this.#client = client;
+    const binding = this.#options.bindings.acquire(this.#holder, config, this.#held);
+    try {
+      if (!binding.live) await this.#start(binding, client);
+      return await job(binding);
+    } finally {
+      if (config.scope === 'call') await binding.release('was stopped after the call');
+    }
+  }
+
+  /** Starts servers that are not running; failures are logged and met again by the request that needs the server. */
+  async start(client: ClientProfile = this.#client): Promise<void> {
+    await Promise.allSettled(
+      this.configs().map((config) => this.use(config, client, () => Promise.resolve())),
+    );
+  }
+
+  /** What a server said of itself, now or when it was last started; undefined when it never was. */
+  description(config: ServerConfig): Fields | undefined {
+    const live = this.#held.get(config.name)?.description;
+    if (live) return live;
+    const stored = this.#options.store.servers.description(describedKey(config));
+    return stored === undefined ? undefined : (JSON.parse(stored) as Fields);
+  }
+
+  infos(): BindingInfo[] {
+    return this.configs().map((config) => {
+      const { name: server, scope } = config;
+      const binding = this.#held.get(server);
+      const row = this.#options.store.bindings.get(ownerOf(config, this.#holder), server);
+      const generation = binding?.generation ?? row?.generation ?? 0;
+      const error = this.#failed.get(server);
+      const live = binding ? binding.live : row !== undefined && row.ended === null && scope !== 'session';
+      const state = live
+        ? 'connected'
+        : binding?.starting
+          ? 'connecting'
+          : error
+            ? 'failed'
+            : generation > 0
+              ? 'disconnected'
+              : 'unbound';
+      return {
+        id: `${this.#holder.id}/${server}@${generation}`,
+        server,
+        scope,
+        state,
+        generation,
+        ...(binding?.pid === undefined ? {} : { pid: binding.pid }),
+        ...(error === undefined ? {} : { error }),
+      };
+    });
+  }
+
+  /** Replaces the processes of all servers that run, or that could not be started. */
+  async restart(reason: string): Promise<void> {
+    const names = new Set([...this.#held.keys(), ...this.#failed.keys()]);
+    await this.release(reason);
+    for (const config of this.configs()) {
+      if (names.has(config.name)) await this.use(config, this.#client, () => Promise.resolve());
+    }
+  }
+
+  /** Tries again what could not be started. @throws {ProxyError} SERVER_UNAVAILABLE */
+  async recover(): Promise<void> {
+    this.#stopRecovery();
+    for (const name of [...this.#failed.keys()]) {
+      await this.use(this.config(name), this.#client, () => Promise.resolve());
+    }
+  }
+
+  /**
+   * Replaces one server's process by one with other arguments or environment. The old one goes on if the new one cannot
+   * be started.
+   * @throws {ProxyError} NOT_FOUND, INVALID_PARAMS, SERVER_UNAVAILABLE
+   */
+  async reinitialize(name: string, change: ServerChange): Promise<{ old: BindingInfo; new: BindingInfo }> {
+    const before = this.config(name);
+    if (before.kind !== 'local' || before.scope !== 'session') {
+      throw new ProxyError(
+        'INVALID_PARAMS',
+        `Only a local server of scope "session" can be changed for one session; "${name}" is none.`,
+      );
+    }
+    await this.#holder.admit();
+    const info = () => this.infos().find(({ server }) => server === name);
+    const old = info();
+    const env = change.env ? { ...this.#env.get(name), ...change.env } : this.#env.get(name);
+    const replacement = this.#options.bindings.replace(
+      this.#holder,
+      withChange(before, change.args, env),
+      this.#held.get(name),
+    );
+    await replacement.ready(this.#starter(replacement.config, this.#client));
+    const replaced = this.#held.get(name);
+    this.#held.set(name, replacement);
+    this.#failed.delete(name);
+    if (env) this.#env.set(name, env);
+    if (change.args)
+      this.#holder.remember({ changes: { ...this.#holder.settings.changes, [name]: { args: change.args } } });
+    await replaced?.release('was replaced by one with another configuration');
+    this.#settle();
+    const now = info();
+    if (!old || !now) throw new ProxyError('NOT_FOUND', `This session has no server "${name}".`);
+    return { old, new: now };
+  }
+
+  /** Adds one of the configured servers to a session that has only some, and starts it. */
+  async bind(name: string, client: ClientProfile = this.#client): Promise<void> {
+    const { servers } = this.#holder.settings;
+    if (!this.#options.servers.some((config) => config.name === name)) this.config(name);
+    if (servers && !servers.includes(name)) this.#holder.remember({ servers: [...servers, name] });
+    await this.use(this.config(name), client, () => Promise.resolve());
+  }
+
+  /** Takes a server away from the session, and stops it. */
+  async unbind(name: string): Promise<void> {
+    this.config(name);
+    this.#holder.remember({
+      servers: this.configs()
+        .map((config) => config.name)
+        .filter((one) => one !== name),
+    });
+    const binding = this.#held.get(name);
+    this.#held.delete(name);
+    this.#failed.delete(name);
+    await binding?.release('was taken away from the session');
+    this.#settle();
+  }
+
+  async release(reason: string, force = false): Promise<void> {
+    this.#stopRecovery();
+    this.#failed.clear();
+    await this.#options.bindings.release(this.#holder, this.#held, reason, force);
+  }
+
+  async #start(binding: Binding, client: ClientProfile): Promise<void> {
+    const { name, scope } = binding.config;
+    try {
+      await binding.ready(this.#starter(binding.config, client));
+      this.#failed.delete(name);
+      this.#settle();
+    } catch (error) {
+      log.session.warn({ session: this.#holder.id, server: name }, messageOf(error));
+      // Only the session's own server puts it in error: others are not its to recover.
+      if (scope === 'session') {
+        if (!this.#failed.has(name)) this.#recoverLater(name);
+        this.#failed.set(name, messageOf(error));
+        this.#holder.failed(messageOf(error));
+      }
+      throw error;
+    }
+  }
+
+  #settle(): void {
+    if (this.#failed.size === 0) this.#holder.recovered();
+  }
+
+  #recoverLater(name: string, attempt = 0): void {
+    const wait = RECOVERY_WAITS[attempt];
+    if (wait === undefined) return;
+    this.#stopRecovery = this.#options.clock.after(wait, () => {
+      const binding = this.#held.get(name);
+      if (!binding || !this.#failed.has(name)) return;
+      this.#start(binding, this.#client).catch(() => this.#recoverLater(name, attempt + 1));
+    });
+  }
+
+  #starter(config: ServerConfig, client: ClientProfile): Starter {
+    const owner = ownerOf(config, this.#holder);
+    const own = owner === this.#holder.id;
+    return {
+      context: {
+        client: config.scope === 'shared' ? PROXY_PROFILE : client,
+        variables: {
+          'session.dir': this.#options.folder(owner),
+          'session.id': owner,
+          'session.name': own ? (this.#holder.name ?? this.#holder.id) : owner,
+        },
+      },
+      prepare: (binding) => this.#prepare(binding),
+    };
+  }
+
+  /** Tells a fresh server what the last one knew. */
+  async #prepare(binding: Binding): Promise<void> {
+    const { logLevel, subscriptions = [] } = this.#holder.settings;
+    const told: Promise<Outcome>[] = [];
+    if (logLevel !== undefined && binding.config.scope === 'session' && binding.offers('logging')) {
+      told.push(binding.call('logging/setLevel', { level: logLevel }));
+    }
+    for (const { server, uri } of subscriptions) {
+      if (server === binding.config.name) told.push(binding.call('resources/subscribe', { uri }));
+    }
+    for (const outcome of await Promise.allSettled(told)) {
+      if (outcome.status === 'rejected')
+        log.session.warn({ session: this.#holder.id }, messageOf(outcome.reason));
+    }
+  }
+}
+
+function withChange(config: ServerConfig, args?: string[], env?: Record<string, string>): ServerConfig {
+  if (config.kind !== 'local' || (!args && !env)) return config;
+  const changed: LocalServerConfig = { ...config, args: args ?? config.args, env: { ...config.env, ...env } };
+  return changed;
+}

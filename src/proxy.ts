@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { LOCAL_PRINCIPAL } from './auth/principal.js';
+import { createAuthenticate, isAuthenticated } from './auth/authenticate.js';
 import { Catalog } from './catalog/catalog.js';
 import { systemClock, type Clock } from './clock.js';
 import type { Config } from './config/schema.js';
@@ -10,8 +10,12 @@ import { createConnect } from './downstream/connect.js';
 import { clearLeftovers, registerInstance } from './downstream/leftovers.js';
 import { ProxyError } from './errors.js';
 import { log } from './logger.js';
+import { Attachments } from './session/attachments.js';
+import { SessionContents } from './session/contents.js';
+import { Finder } from './session/finder.js';
 import { newSessionId } from './session/ids.js';
 import { SessionManager } from './session/manager.js';
+import { SessionOperations } from './session/operations.js';
 import { openSqliteStore } from './store/sqlite.js';
 import type { Store } from './store/types.js';
 import { isLoopback } from './upstream/guard.js';
@@ -36,6 +40,10 @@ export class SessionProxy {
   readonly #store: Store;
   readonly #instance: string;
   readonly #manager: SessionManager;
+  readonly #attachments: Attachments;
+  /** What can be done with sessions, and with what they hold. */
+  readonly sessions: SessionOperations;
+  readonly contents: SessionContents;
   #listener: Listener | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -67,6 +75,10 @@ export class SessionProxy {
       },
       removeFolder: (owner) => rmSync(join(folders, owner), { recursive: true, force: true }),
     });
+    this.#attachments = new Attachments(this.#manager, this.#store, clock);
+    const finder = new Finder(this.#manager);
+    this.sessions = new SessionOperations(this.#manager, finder);
+    this.contents = new SessionContents(this.#manager, finder);
   }
 
   /**
@@ -75,20 +87,21 @@ export class SessionProxy {
    * @throws {ProxyError} PORT_IN_USE, CONFIG_INVALID
    */
   async listen(): Promise<string> {
-    const { listen } = this.#config;
-    if (!isLoopback(listen.host) && listen.allowedHosts.length === 0) {
+    const { listen, auth } = this.#config;
+    if (!isLoopback(listen.host) && !(isAuthenticated(auth) && listen.allowedHosts.length > 0)) {
       throw new ProxyError(
         'CONFIG_INVALID',
-        `listen.host ${listen.host} can be reached from other machines, and nobody is asked who they are. ` +
-          `Use 127.0.0.1, or name the hosts you trust in listen.allowedHosts.`,
+        `listen.host ${listen.host} can be reached from other machines. Use 127.0.0.1, or say who may call (auth) and ` +
+          `under which names the proxy is reached (listen.allowedHosts).`,
       );
     }
     const endpoint = new StreamableEndpoint({
       manager: this.#manager,
+      attachments: this.#attachments,
       store: this.#store,
       instance: this.#instance,
       maxBody: listen.maxBody,
-      authenticate: () => LOCAL_PRINCIPAL,
+      authenticate: createAuthenticate(auth),
     });
     const health: Handler = (_, response) => {
       response.writeHead(200, { 'Content-Type': 'application/json' }).end('{"status":"ok"}');
@@ -98,6 +111,7 @@ export class SessionProxy {
       listen,
       new Map<string, Handler>([
         [listen.path, (request, response) => endpoint.handle(request, response)],
+        [`${listen.path}/`, (request, response, path) => endpoint.handle(request, response, path)],
         ['/health', health],
       ]),
     );
@@ -110,6 +124,7 @@ export class SessionProxy {
   serveStdio(input: Readable, output: Writable, session?: string): Promise<void> {
     const endpoint = new StdioEndpoint({
       manager: this.#manager,
+      attachments: this.#attachments,
       store: this.#store,
       input,
       output,

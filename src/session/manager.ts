@@ -1,16 +1,15 @@
-import type { Principal } from '../auth/principal.js';
+import { EVERYBODY, mayUse, type Principal } from '../auth/principal.js';
 import type { Clock } from '../clock.js';
 import type { ServerConfig, SessionsConfig } from '../config/schema.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
-import type { ClientProfile } from '../protocol/client.js';
-import type { SessionRow, Store } from '../store/types.js';
+import type { SessionFilter, SessionRow, SessionState, Store } from '../store/types.js';
 import { Answers } from './answers.js';
-import type { Attachment } from './attachment.js';
 import type { BindingOptions } from './binding.js';
 import { Bindings } from './bindings.js';
+import type { Settings } from './dispatch.js';
 import { Redactor } from './history.js';
-import { checkName, hashKey, newAttachmentKey, newSessionId } from './ids.js';
+import { checkName, newSessionId } from './ids.js';
 import { asToolResult } from './loss.js';
 import { Outbox } from './outbox.js';
 import type { Router } from './router.js';
@@ -34,20 +33,21 @@ export interface ManagerOptions {
   removeFolder: (owner: string) => void;
 }
 
-/** A client's attachment with the session it leads to. */
-export interface Attached {
-  session: Session;
-  attachment: Attachment;
+export interface CreateOptions extends Pick<Settings, 'servers' | 'ttl' | 'onTimeout'> {
+  name?: string;
+  /** Made for one call, and deleted after it. */
+  temporary?: boolean;
 }
 
 /** All sessions: found, made, paused when idle, deleted when forgotten. Those not in use are in the store alone. */
 export class SessionManager {
+  readonly answers: Answers;
+  /** Told of each session that leaves memory. */
+  ondrop: (session: Session) => void = () => {};
   readonly #options: ManagerOptions;
   readonly #bindings: Bindings;
-  readonly answers: Answers;
   readonly #redactor: Redactor;
   readonly #sessions = new Map<string, Session>();
-  readonly #attached = new Map<string, Attached>();
   /** Sessions with servers, or about to start one. */
   readonly #running = new Set<Session>();
   #stopSweep: () => void = () => {};
@@ -59,15 +59,6 @@ export class SessionManager {
     this.answers = new Answers(options.store, options.clock);
     this.#answerAbandoned();
     this.#schedule();
-  }
-
-  #schedule(): void {
-    const every = Math.min(this.#options.config.ttl / 4, LONGEST_SWEEP);
-    this.#stopSweep = this.#options.clock.after(every, () => {
-      this.sweep()
-        .catch((error: unknown) => log.session.error(`The sweep failed: ${messageOf(error)}`))
-        .finally(() => this.#schedule());
-    });
   }
 
   /** Pauses all sessions; their servers are gone when it resolves. */
@@ -83,158 +74,196 @@ export class SessionManager {
     return sum;
   }
 
-  // -- sessions --------------------------------------------------------------------------------------------------
+  // -- making ----------------------------------------------------------------------------------------------------
 
   /**
    * A new session of that principal; stored when it returns.
-   * @throws {ProxyError} SESSION_NAME_INVALID, SESSION_LIMIT
+   * @throws {ProxyError} SESSION_NAME_INVALID, SESSION_EXISTS, SESSION_LIMIT, NOT_FOUND
    */
-  create(principal: Principal, name?: string): Session {
-    const { store, clock } = this.#options;
+  create(principal: Principal, { name, temporary = false, ...settings }: CreateOptions = {}): Session {
+    const { store, clock, servers, config } = this.#options;
     this.#checkRoom(principal.id);
+    const unknown = settings.servers?.find((server) => !servers.some((known) => known.name === server));
+    if (unknown !== undefined) {
+      const names = servers.map((server) => server.name).join(', ');
+      throw new ProxyError('NOT_FOUND', `No server "${unknown}" is configured. There are: ${names}.`);
+    }
     const now = clock.now();
     const row: SessionRow = {
       id: newSessionId(),
       name: name === undefined ? null : checkName(name),
       principal: principal.id,
       state: 'idle',
-      temporary: false,
+      temporary,
       instance: null,
-      settings: '{}',
+      settings: JSON.stringify(settings),
       createdAt: now,
       updatedAt: now,
       lastActiveAt: now,
     };
     if (!store.sessions.insert(row)) {
-      // Another process was first with the name: then that session it is.
-      const existing = name === undefined ? undefined : store.sessions.byName(principal.id, name);
-      if (existing) return this.#load(existing);
-      throw new ProxyError('STORE_FAILED', 'The session could not be stored. Try again.');
+      throw new ProxyError(
+        'SESSION_EXISTS',
+        `There is a session "${name}" already. Use it, or choose another name.`,
+      );
     }
-    const session = this.#load(row);
-    session.event('created', { name: row.name });
+    const session = this.load(row);
+    for (const [key, value] of Object.entries(config.state)) session.values.setDefault(key, value);
+    session.event('created', { name: row.name, temporary });
     return session;
   }
 
-  /** The principal's open session of that name, made when there is none. */
+  /** The principal's open session of that name, made when there is none; two who ask at once get the same. */
   open(principal: Principal, name: string): Session {
-    const row = this.#options.store.sessions.byName(principal.id, checkName(name));
-    return row ? this.#load(row) : this.create(principal, name);
+    const found = this.byName(principal.id, name);
+    if (found) return found;
+    try {
+      return this.create(principal, { name });
+    } catch (error) {
+      const first = this.byName(principal.id, name);
+      if (first) return first;
+      throw error;
+    }
   }
 
-  async close(session: Session, reason: string): Promise<void> {
-    this.#drop(session);
-    await session.close(reason);
-    this.#options.removeFolder(session.id);
+  /** Runs `job` in a session that is gone afterwards, whatever happens. */
+  async temporarily<T>(principal: Principal, job: (session: Session) => Promise<T>): Promise<T> {
+    const session = this.create(principal, { temporary: true });
+    try {
+      return await job(session);
+    } finally {
+      await this.close(session, 'was stopped after the call');
+      this.purge(session.id);
+    }
   }
 
-  // -- attachments -----------------------------------------------------------------------------------------------
+  // -- finding ---------------------------------------------------------------------------------------------------
 
-  /**
-   * Links a client to a session.
-   * @param owner whether the session was made for this very client, so that its DELETE ends it
-   * @returns with the key that the client is to present, known to nobody else
-   */
-  attach(session: Session, client: ClientProfile, owner: boolean): Attached {
-    const { store, clock } = this.#options;
-    const key = newAttachmentKey();
-    const attachment: Attachment = {
-      id: hashKey(key),
-      key,
-      owner,
-      stream: store.nextId(),
-      client,
-      outlet: undefined,
-    };
-    const { id, stream } = attachment;
-    store.attachments.insert({
-      id,
-      session: session.id,
-      client: JSON.stringify(client),
-      owner,
-      stream,
-      createdAt: clock.now(),
-    });
-    return this.#remember(session, attachment);
+  byId(id: string): Session | undefined {
+    const loaded = this.#sessions.get(id);
+    const row = loaded ? undefined : this.#options.store.sessions.get(id);
+    return loaded ?? (row && this.load(row));
   }
 
-  /** The client introduced itself anew. */
-  introduce(attachment: Attachment, client: ClientProfile): void {
-    attachment.client = client;
-    this.#options.store.attachments.setClient(attachment.id, JSON.stringify(client));
+  /** The open session of that name. @throws {ProxyError} SESSION_NAME_INVALID */
+  byName(principal: string, name: string): Session | undefined {
+    const row = this.#options.store.sessions.byName(principal, checkName(name));
+    return row && this.load(row);
   }
 
-  /**
-   * What a client's key leads to. A foreign, a closed and an unknown key are all the same: undefined.
-   * @throws {ProxyError} SESSION_IN_USE
-   */
-  find(key: string, principal: Principal): Attached | undefined {
-    const found = this.#attached.get(key) ?? this.#loadAttached(key, principal);
-    if (!found || found.session.principal !== principal.id || found.session.state === 'closed')
-      return undefined;
-    return found;
+  /** What was shared with the principal under that alias. */
+  byAlias(principal: Principal, alias: string): Session | undefined {
+    return this.#options.store.shares
+      .byAlias(alias)
+      .map(({ session }) => this.byId(session))
+      .find((session) => session && session.state !== 'closed' && this.mayUse(principal, session));
   }
 
-  /** The client leaves: that ends a session of its own making, and else the link alone. */
-  async detach({ session, attachment }: Attached): Promise<void> {
-    if (attachment.owner) return this.close(session, 'was stopped because the client ended the session');
-    session.attachments.delete(attachment.id);
-    this.#attached.delete(attachment.key);
-    this.#options.store.attachments.delete(attachment.id);
-    session.event('detached', { client: attachment.client.clientInfo });
+  /** Whether it is the principal's own, everybody's, or shared with them. */
+  mayUse(principal: Principal, session: Session): boolean {
+    return (
+      mayUse(principal, session.principal) || this.#options.store.shares.includes(session.id, principal.id)
+    );
   }
 
-  #loadAttached(key: string, principal: Principal): Attached | undefined {
-    const { store } = this.#options;
-    const id = hashKey(key);
-    const row = store.attachments.get(id);
-    const sessionRow = row && store.sessions.get(row.session);
-    if (!sessionRow || sessionRow.principal !== principal.id || sessionRow.state === 'closed')
-      return undefined;
-    const client = JSON.parse(row.client) as ClientProfile;
-    const attachment: Attachment = {
-      id,
-      key,
-      owner: row.owner,
-      stream: row.stream,
-      client,
-      outlet: undefined,
-    };
-    return this.#remember(this.#load(sessionRow), attachment);
+  share(session: Session, alias: string, principals: string[]): void {
+    for (const principal of principals) this.#options.store.shares.put(session.id, principal, alias);
   }
 
-  #remember(session: Session, attachment: Attachment): Attached {
-    const attached = { session, attachment };
-    session.attachments.set(attachment.id, attachment);
-    this.#attached.set(attachment.key, attached);
-    return attached;
+  list(filter: SessionFilter): SessionRow[] {
+    return this.#options.store.sessions.list(filter);
   }
 
-  // -- memory ----------------------------------------------------------------------------------------------------
+  loaded(): Session[] {
+    return [...this.#sessions.values()];
+  }
 
-  #load(row: SessionRow): Session {
+  stats(): { sessions: Partial<Record<SessionState, number>>; running: number; requests: number } {
+    const sessions = Object.fromEntries(
+      this.#options.store.sessions.counts().map(({ state, count }) => [state, count]),
+    );
+    return { sessions, running: this.#running.size, requests: this.inFlight };
+  }
+
+  /** The session of a row of the store. @throws {ProxyError} SESSION_IN_USE */
+  load(row: SessionRow): Session {
     const loaded = this.#sessions.get(row.id);
     if (loaded) return loaded;
-    const { store, clock, instance, servers, router, folder, config } = this.#options;
+    const { instance } = this.#options;
     if (row.instance !== null && row.instance !== instance) {
       const text = `Session ${row.name ?? row.id} is in use by another mcp-session-proxy on the same store. Stop that one, or give each a "store" of its own.`;
       throw new ProxyError('SESSION_IN_USE', text);
     }
     const session = new Session(row, {
-      store,
-      clock,
-      instance,
-      servers,
-      router,
-      folder,
+      ...this.#options,
       bindings: this.#bindings,
-      config,
       redactor: this.#redactor,
       admit: (asking) => this.#admit(asking),
       retire: (retired) => this.#running.delete(retired),
     });
-    this.#sessions.set(row.id, session);
+    // A closed one is looked at and forgotten again.
+    if (row.state !== 'closed') this.#sessions.set(row.id, session);
     return session;
+  }
+
+  // -- ending ----------------------------------------------------------------------------------------------------
+
+  async close(session: Session, reason: string, force = false): Promise<void> {
+    this.#drop(session);
+    await session.close(reason, force);
+    this.#options.removeFolder(session.id);
+  }
+
+  /** Deletes what is left of a closed session. */
+  purge(id: string): void {
+    this.#options.store.sessions.delete(id);
+  }
+
+  copyState(from: Session, to: Session): void {
+    for (const [key, value] of Object.entries(from.values.all())) {
+      if (!/^(app|user|temp):/.test(key)) to.values.set(key, value);
+    }
+  }
+
+  /** Stores what a request recorded; resolves when it is on disk. */
+  async store(record: (() => void) | undefined): Promise<void> {
+    if (record) await this.#options.store.write(record);
+  }
+
+  #drop(session: Session): void {
+    this.#sessions.delete(session.id);
+    this.ondrop(session);
+  }
+
+  // -- limits and deadlines --------------------------------------------------------------------------------------
+
+  /** Pauses what is due, forgets what is not in use, deletes what is old. */
+  async sweep(): Promise<{ paused: number; deleted: number }> {
+    const { store, clock, config, removeFolder } = this.#options;
+    const now = clock.now();
+    const due = [...this.#running].filter((session) => session.expiresAt <= now);
+    await Promise.all(due.map((session) => session.timeOut()));
+    for (const session of this.#sessions.values()) {
+      const listening = [...session.attachments.values()].some(({ outlet }) => outlet?.connected);
+      if (!this.#running.has(session) && session.expiresAt <= now && !listening) this.#drop(session);
+    }
+    this.answers.sweep();
+    const deleted = store.sessions.purge(now - config.retention, PURGE_BATCH);
+    for (const id of deleted) {
+      const session = this.#sessions.get(id);
+      if (session) this.#drop(session);
+      removeFolder(id);
+    }
+    return { paused: due.length, deleted: deleted.length };
+  }
+
+  #schedule(): void {
+    const every = Math.min(this.#options.config.ttl / 4, LONGEST_SWEEP);
+    this.#stopSweep = this.#options.clock.after(every, () => {
+      this.sweep()
+        .catch((error: unknown) => log.session.error(`The sweep failed: ${messageOf(error)}`))
+        .finally(() => this.#schedule());
+    });
   }
 
   /** Requests whose process died with them: whoever comes back for the answer gets this one. */
@@ -250,31 +279,6 @@ export class SessionManager {
     }
   }
 
-  #drop(session: Session): void {
-    this.#sessions.delete(session.id);
-    for (const { key } of session.attachments.values()) this.#attached.delete(key);
-  }
-
-  // -- limits and deadlines --------------------------------------------------------------------------------------
-
-  /** Pauses what is due, forgets what is not in use, deletes what is old. */
-  async sweep(): Promise<void> {
-    const { store, clock, config, removeFolder } = this.#options;
-    const now = clock.now();
-    const due = [...this.#running].filter((session) => session.expiresAt <= now);
-    await Promise.all(due.map((session) => session.timeOut()));
-    for (const session of this.#sessions.values()) {
-      const listening = [...session.attachments.values()].some(({ outlet }) => outlet?.connected);
-      if (!this.#running.has(session) && session.expiresAt <= now && !listening) this.#drop(session);
-    }
-    this.answers.sweep();
-    for (const id of store.sessions.purge(now - config.retention, PURGE_BATCH)) {
-      const session = this.#sessions.get(id);
-      if (session) this.#drop(session);
-      removeFolder(id);
-    }
-  }
-
   /** @throws {ProxyError} SESSION_LIMIT */
   async #admit(session: Session): Promise<void> {
     if (this.#running.has(session)) return;
@@ -286,10 +290,11 @@ export class SessionManager {
   /** @returns the session to pause for another one of that principal, when the house is full */
   #checkRoom(principal: string): Session[] {
     const { max, maxPerPrincipal } = this.#options.config;
-    const own = [...this.#running].filter((session) => session.principal === principal);
+    const all = [...this.#running];
+    const own = principal === EVERYBODY ? [] : all.filter((session) => session.principal === principal);
     for (const [running, limit, key] of [
       [own, maxPerPrincipal, 'maxPerPrincipal'],
-      [[...this.#running], max, 'max'],
+      [all, max, 'max'],
     ] as const) {
       if (running.length < limit) continue;
       const idle = running.filter((session) => session.inFlight === 0);

@@ -232,6 +232,21 @@ export class Session implements Holder, Party {
     this.#write(() => this.#options.store.sessions.setSettings(this.id, settings));
   }
 
+  /** Changes settings; undefined goes back to the configured default. */
+  configure(change: { [Key in 'ttl' | 'onTimeout']?: Settings[Key] | undefined }): void {
+    const { ttl = this.settings.ttl, onTimeout = this.settings.onTimeout } = change;
+    if ('ttl' in change && change.ttl === undefined) delete this.settings.ttl;
+    else if (ttl !== undefined) this.settings.ttl = ttl;
+    if ('onTimeout' in change && change.onTimeout === undefined) delete this.settings.onTimeout;
+    else if (onTimeout !== undefined) this.settings.onTimeout = onTimeout;
+    this.remember({});
+  }
+
+  /** An event on a track of the user's own. */
+  note(type: string, data: Fields, track: string): void {
+    if (this.state !== 'closed') this.#write(this.history.append(type, data, track));
+  }
+
   event(type: string, data: Fields): void {
     // A closed session takes no more.
     if (this.state !== 'closed') this.#write(this.history.append(type, data));

@@ -1,7 +1,10 @@
 import type { Principal } from '../auth/principal.js';
+import { ProxyError } from '../errors.js';
 import type { ClientProfile } from '../protocol/client.js';
 import type { Fields } from '../protocol/messages.js';
-import type { Attached, SessionManager } from '../session/manager.js';
+import type { Attached, Attachments } from '../session/attachments.js';
+import type { SessionManager } from '../session/manager.js';
+import type { Session } from '../session/session.js';
 
 /** How long `initialize` waits for servers that were never started before, milliseconds; clients give up after ten. */
 const FIRST_START_WAIT = 3000;
@@ -11,20 +14,13 @@ const FIRST_START_WAIT = 3000;
  * No server is started for it, but those that nobody knows yet.
  */
 export async function introduce(
-  manager: SessionManager,
+  { manager, attachments }: { manager: SessionManager; attachments: Attachments },
   client: ClientProfile,
   who: Principal | Attached,
-  name?: string,
+  address?: string,
 ): Promise<{ result: Fields; attached: Attached }> {
-  let attached: Attached;
-  if ('session' in who) {
-    attached = who;
-    manager.introduce(who.attachment, client);
-  } else if (name === undefined) {
-    attached = manager.attach(manager.create(who), client, true);
-  } else {
-    attached = manager.attach(manager.open(who, name), client, false);
-  }
+  const attached = 'session' in who ? who : attach();
+  if ('session' in who) attachments.introduce(who.attachment, client);
   const { session } = attached;
   if (!session.described) {
     let stop = () => {};
@@ -35,6 +31,22 @@ export async function introduce(
     await Promise.race([session.servers.start(client), enough]);
     stop();
   }
-  const result = { protocolVersion: client.protocolVersion, ...session.describe() };
-  return { result, attached };
+  return { result: { protocolVersion: client.protocolVersion, ...session.describe() }, attached };
+
+  function attach(): Attached {
+    const principal = who as Principal;
+    if (address === undefined) return attachments.attach(manager.create(principal), client, true);
+    return attachments.attach(addressed(manager, principal, address), client, false);
+  }
+}
+
+/**
+ * The session at an address: a name, made when there is none, or `@` and an alias.
+ * @throws {ProxyError} SESSION_NAME_INVALID, SESSION_NOT_FOUND
+ */
+export function addressed(manager: SessionManager, principal: Principal, address: string): Session {
+  if (!address.startsWith('@')) return manager.open(principal, address);
+  const shared = manager.byAlias(principal, address.slice(1));
+  if (shared) return shared;
+  throw new ProxyError('SESSION_NOT_FOUND', `No session is shared with you as "${address.slice(0, 80)}".`);
 }

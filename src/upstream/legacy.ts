@@ -17,7 +17,7 @@ import {
 } from '../protocol/messages.js';
 import type { Asked, Asking, Outlet } from '../session/exchange.js';
 import { Exchange } from '../session/exchange.js';
-import type { Attached } from '../session/manager.js';
+import type { Attached } from '../session/attachments.js';
 
 /** One ordered way to the client: the stream of a request, or that of no request. */
 export interface Stream {

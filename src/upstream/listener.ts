@@ -12,16 +12,19 @@ const HEADERS_TIMEOUT = 10_000;
 const REQUEST_TIMEOUT = 30_000;
 const KEEP_ALIVE_TIMEOUT = 75_000; // longer than the pools of common clients, so that theirs end first
 
-export type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+export type Handler = (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void>;
+
+/** Handlers by path. One that ends with a slash takes all below it, and is given what follows. */
+export type Routes = ReadonlyMap<string, Handler>;
 
 /** The HTTP server: checks who calls before anything is read or allocated, then hands over by path. */
 export class Listener {
   readonly #config: ListenConfig;
-  readonly #routes: ReadonlyMap<string, Handler>;
+  readonly #routes: Routes;
   readonly #server: Server;
   #draining = false;
 
-  constructor(config: ListenConfig, routes: ReadonlyMap<string, Handler>) {
+  constructor(config: ListenConfig, routes: Routes) {
     this.#config = config;
     this.#routes = routes;
     this.#server = createServer(
@@ -65,6 +68,15 @@ export class Listener {
     });
   }
 
+  #find(path: string): [Handler | undefined, string] {
+    const exact = this.#routes.get(path);
+    if (exact) return [exact, ''];
+    for (const [prefix, handler] of this.#routes) {
+      if (prefix.endsWith('/') && path.startsWith(prefix)) return [handler, path.slice(prefix.length - 1)];
+    }
+    return [undefined, ''];
+  }
+
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', (error) => log.upstream.debug(error.message));
     try {
@@ -72,11 +84,10 @@ export class Listener {
       if (this.#draining)
         throw new ProxyError('SHUTTING_DOWN', 'The proxy is shutting down. Try again in a moment.');
       const [path = ''] = (request.url ?? '').split('?');
-      const handler = this.#routes.get(path);
-      if (!handler) {
+      const [handler, rest] = this.#find(path);
+      if (!handler)
         throw new ProxyError('NOT_FOUND', `Nothing is here. The MCP endpoint is ${this.#config.path}.`);
-      }
-      await handler(request, response);
+      await handler(request, response, rest);
     } catch (error) {
       if (!(error instanceof ProxyError)) log.upstream.error({ err: error }, messageOf(error));
       answerError(response, asProxyError(error));
@@ -94,6 +105,10 @@ export function answerError(response: ServerResponse, error: ProxyError, id: Id 
     ...(error.status === 503 ? { 'Retry-After': '5' } : {}),
     // What was not read of the body must not be taken for the next request.
     ...(error.status === 413 || error.code === 'SHUTTING_DOWN' ? { Connection: 'close' } : {}),
+    // RFC 9728: where the client learns whom to ask for a token.
+    ...(error.status === 401
+      ? { 'WWW-Authenticate': `Bearer resource_metadata="${metadataUrl(response.req)}"` }
+      : {}),
     ...(error.status === 405 ? { Allow: 'GET, POST, DELETE' } : {}),
   });
   response.end(body);
@@ -133,3 +148,11 @@ export function readBody(request: IncomingMessage, limit: number): Promise<strin
 }
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
+/** Path of the OAuth protected-resource metadata. */
+export const METADATA_PATH = '/.well-known/oauth-protected-resource';
+
+/** Its URL, as the caller reaches us. */
+export function metadataUrl(request: IncomingMessage): string {
+  return `http://${request.headers.host ?? 'localhost'}${METADATA_PATH}`;
+}

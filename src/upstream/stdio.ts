@@ -14,6 +14,7 @@ import {
   type Message,
   type Request,
 } from '../protocol/messages.js';
+import type { Attachments } from '../session/attachments.js';
 import type { SessionManager } from '../session/manager.js';
 import type { Store } from '../store/types.js';
 import { introduce } from './introduce.js';
@@ -21,6 +22,7 @@ import { LegacyPeer } from './legacy.js';
 
 export interface StdioOptions {
   manager: SessionManager;
+  attachments: Attachments;
   store: Store;
   input: Readable;
   output: Writable;
@@ -106,9 +108,9 @@ export class StdioEndpoint {
   }
 
   async #initialize(request: Request): Promise<void> {
-    const { manager, session } = this.#options;
+    const { session } = this.#options;
     const who = this.#peer?.attached ?? LOCAL_PRINCIPAL;
-    const { result, attached } = await introduce(manager, profileOf(request.params), who, session);
+    const { result, attached } = await introduce(this.#options, profileOf(request.params), who, session);
     this.#peer ??= new LegacyPeer(attached, this.#stream);
     this.#send({ jsonrpc: '2.0', id: request.id, result });
   }

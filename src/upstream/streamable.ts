@@ -1,15 +1,24 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Authenticate } from '../auth/authenticate.js';
 import type { Principal } from '../auth/principal.js';
 import { ProxyError, asProxyError } from '../errors.js';
-import { profileOf } from '../protocol/client.js';
-import { BATCH_VERSION, isLegacyVersion, LEGACY_VERSIONS, PRIMING_VERSION } from '../protocol/eras.js';
+import { profileOf, type ClientProfile } from '../protocol/client.js';
+import {
+  BATCH_VERSION,
+  isLegacyVersion,
+  LEGACY_VERSIONS,
+  PRIMING_VERSION,
+  VERSION_WITHOUT_HEADER,
+} from '../protocol/eras.js';
 import { isRequest, toMessage, type Message, type Request } from '../protocol/messages.js';
 import { isWorthKeeping } from '../protocol/methods.js';
+import type { Attached, Attachments } from '../session/attachments.js';
 import type { SessionManager } from '../session/manager.js';
 import { Outbox, parseEventId } from '../session/outbox.js';
+import type { Session } from '../session/session.js';
 import type { Store } from '../store/types.js';
-import { introduce } from './introduce.js';
+import { addressed, introduce } from './introduce.js';
 import { LegacyPeer } from './legacy.js';
 import { answerError, readBody } from './listener.js';
 import { Reply } from './reply.js';
@@ -20,17 +29,31 @@ const MAX_BATCH = 100;
 
 export interface StreamableOptions {
   manager: SessionManager;
+  attachments: Attachments;
   store: Store;
   instance: string;
   maxBody: number;
-  authenticate: (request: IncomingMessage) => Principal;
+  authenticate: Authenticate;
 }
+
+interface Caller {
+  request: IncomingMessage;
+  response: ServerResponse;
+  principal: Principal;
+  /** The session that the URL or a header names. */
+  address: string | undefined;
+}
+
+const UNKNOWN_CLIENT: Omit<ClientProfile, 'protocolVersion'> = {
+  capabilities: {},
+  clientInfo: { name: 'unknown', version: '0' },
+};
 
 /** A client over Streamable HTTP, with its streams. */
 class HttpPeer extends LegacyPeer {
   readonly outbox: Outbox;
 
-  constructor(attached: LegacyPeer['attached'], outbox: Outbox) {
+  constructor(attached: Attached, outbox: Outbox) {
     super(attached, {
       get open() {
         return outbox.read;
@@ -44,7 +67,9 @@ class HttpPeer extends LegacyPeer {
 /** Streamable HTTP of 2025-03-26 to 2025-11-25, on bare node:http. */
 export class StreamableEndpoint {
   readonly #options: StreamableOptions;
-  readonly #peers = new WeakMap<LegacyPeer['attached']['attachment'], HttpPeer>();
+  readonly #peers = new WeakMap<Attached['attachment'], HttpPeer>();
+  /** Clients that name a session and no attachment, by that session. */
+  readonly #strangers = new WeakMap<Session, HttpPeer>();
   /** The stored answer that a connection carried last. */
   readonly #answered = new WeakMap<Socket, Outbox>();
 
@@ -52,16 +77,18 @@ export class StreamableEndpoint {
     this.#options = options;
   }
 
-  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  /** @param path what follows the endpoint's own path: nothing, or `/s/` and the address of a session */
+  async handle(request: IncomingMessage, response: ServerResponse, path = ''): Promise<void> {
     this.#acknowledge(request.socket);
-    const principal = this.#options.authenticate(request);
+    const principal = await this.#options.authenticate(request.headers);
+    const caller: Caller = { request, response, principal, address: addressOf(request, path) };
     switch (request.method) {
       case 'POST':
-        return this.#post(request, response, principal);
+        return this.#post(caller);
       case 'GET':
-        return this.#get(request, response, this.#peer(request, principal));
+        return this.#get(caller, this.#peer(caller));
       case 'DELETE':
-        await this.#options.manager.detach(this.#peer(request, principal).attached);
+        await this.#options.attachments.detach(this.#peer(caller).attached);
         return void response.writeHead(204).end();
       default:
         throw new ProxyError(
@@ -73,20 +100,19 @@ export class StreamableEndpoint {
 
   // -- POST ------------------------------------------------------------------------------------------------------
 
-  async #post(request: IncomingMessage, response: ServerResponse, principal: Principal): Promise<void> {
+  async #post(caller: Caller): Promise<void> {
+    const { request, response } = caller;
     if (!/^application\/json\b/i.test(request.headers['content-type'] ?? '')) {
       throw new ProxyError('UNSUPPORTED_MEDIA_TYPE', 'Send the message as "Content-Type: application/json".');
     }
-    const body = await readBody(request, this.#options.maxBody);
-    const value = parseJson(body);
-    if (Array.isArray(value)) return this.#batch(response, this.#peer(request, principal), value);
+    const value = parseJson(await readBody(request, this.#options.maxBody));
+    if (Array.isArray(value)) return this.#batch(response, this.#peer(caller), value);
     const message = toMessage(value);
     try {
-      if (isRequest(message) && message.method === 'initialize') {
-        return await this.#initialize(request, response, principal, message);
-      }
-      const peer = this.#peer(request, principal);
-      if (isRequest(message)) return await this.#request(request, response, peer, message);
+      if (isRequest(message) && message.method === 'initialize')
+        return await this.#initialize(caller, message);
+      const peer = this.#peer(caller);
+      if (isRequest(message)) return await this.#request(caller, peer, message);
       peer.receive(message);
       response.writeHead(202).end();
     } catch (error) {
@@ -94,16 +120,12 @@ export class StreamableEndpoint {
     }
   }
 
-  async #initialize(
-    request: IncomingMessage,
-    response: ServerResponse,
-    principal: Principal,
-    message: Request,
-  ): Promise<void> {
-    const { manager } = this.#options;
+  async #initialize({ request, response, principal, address }: Caller, message: Request): Promise<void> {
+    const { attachments } = this.#options;
     const key = sessionKey(request);
-    const known = key === undefined ? undefined : manager.find(key, principal);
-    const { result, attached } = await introduce(manager, profileOf(message.params), known ?? principal);
+    const known = key === undefined || address !== undefined ? undefined : attachments.find(key, principal);
+    const profile = profileOf(message.params);
+    const { result, attached } = await introduce(this.#options, profile, known ?? principal, address);
     const body = Buffer.from(JSON.stringify({ jsonrpc: '2.0', id: message.id, result }));
     response.writeHead(200, {
       'Content-Type': 'application/json',
@@ -113,12 +135,7 @@ export class StreamableEndpoint {
     response.end(body);
   }
 
-  async #request(
-    request: IncomingMessage,
-    response: ServerResponse,
-    peer: HttpPeer,
-    message: Request,
-  ): Promise<void> {
+  async #request({ request, response }: Caller, peer: HttpPeer, message: Request): Promise<void> {
     const reply = this.#reply(request, response, peer, message);
     if (reply.primes && isWorthKeeping(message.method)) reply.keep();
     reply.end(await peer.request(message, reply));
@@ -177,7 +194,7 @@ export class StreamableEndpoint {
    * Opens the client's own stream, or takes up the one its last event came on. 2025-11-25: the server MUST NOT replay
    * messages of another stream; an id that is not this client's own is treated as none.
    */
-  #get(request: IncomingMessage, response: ServerResponse, peer: HttpPeer): Promise<void> {
+  #get({ request, response }: Caller, peer: HttpPeer): Promise<void> {
     if (!accepts(request, 'text/event-stream')) {
       throw new ProxyError(
         'NOT_ACCEPTABLE',
@@ -201,11 +218,11 @@ export class StreamableEndpoint {
   // -- peers -----------------------------------------------------------------------------------------------------
 
   /**
-   * The client of a request, by its session id.
+   * The client of a request, by its session id or by the address of a session alone.
    * @throws {ProxyError} SESSION_REQUIRED, SESSION_NOT_FOUND, UNSUPPORTED_VERSION
    */
-  #peer(request: IncomingMessage, principal: Principal): HttpPeer {
-    const { manager, store } = this.#options;
+  #peer({ request, principal, address }: Caller): HttpPeer {
+    const { manager, attachments } = this.#options;
     const version = request.headers['mcp-protocol-version'];
     if (version !== undefined && !isLegacyVersion(version)) {
       throw new ProxyError(
@@ -215,19 +232,34 @@ export class StreamableEndpoint {
       );
     }
     const key = sessionKey(request);
+    const attached = key === undefined ? undefined : attachments.find(key, principal);
+    if (address !== undefined) {
+      const session = addressed(manager, principal, address);
+      if (attached?.session === session) return this.#peerOf(attached);
+      // A client that keeps no id, or a dead one, is where its address says.
+      const peer = this.#strangers.get(session);
+      if (peer) return peer;
+      const client = { ...UNKNOWN_CLIENT, protocolVersion: version ?? VERSION_WITHOUT_HEADER };
+      const stranger = this.#peerOf(attachments.attach(session, client, false));
+      this.#strangers.set(session, stranger);
+      return stranger;
+    }
     if (key === undefined) {
       throw new ProxyError(
         'SESSION_REQUIRED',
         'The header Mcp-Session-Id is missing. Send initialize first.',
       );
     }
-    const attached = manager.find(key, principal);
     // 2025-11-25, session management: 404 tells the client to start anew with initialize.
     if (!attached)
       throw new ProxyError('SESSION_NOT_FOUND', 'Session not found. Send initialize to start a new one.');
+    return this.#peerOf(attached);
+  }
+
+  #peerOf(attached: Attached): HttpPeer {
     const known = this.#peers.get(attached.attachment);
     if (known) return known;
-    const peer = new HttpPeer(attached, Outbox.load(store, attached.attachment.stream));
+    const peer = new HttpPeer(attached, Outbox.load(this.#options.store, attached.attachment.stream));
     this.#peers.set(attached.attachment, peer);
     return peer;
   }
@@ -239,6 +271,13 @@ export class StreamableEndpoint {
     this.#answered.delete(socket);
     this.#options.manager.answers.forget(answered.stream);
   }
+}
+
+/** `/mcp/s/NAME`, or the header X-MCP-Session. */
+function addressOf(request: IncomingMessage, path: string): string | undefined {
+  const [, name] = /^\/s\/([^/]+)$/.exec(path) ?? [];
+  const header = request.headers['x-mcp-session'];
+  return name === undefined ? (typeof header === 'string' ? header : undefined) : decodeURIComponent(name);
 }
 
 function sessionKey(request: IncomingMessage): string | undefined {

@@ -1,0 +1,107 @@
+import type { Principal } from '../auth/principal.js';
+import type { Clock } from '../clock.js';
+import type { ClientProfile } from '../protocol/client.js';
+import type { Store } from '../store/types.js';
+import type { Attachment } from './attachment.js';
+import { hashKey, newAttachmentKey } from './ids.js';
+import type { SessionManager } from './manager.js';
+import type { Session } from './session.js';
+
+/** A client's attachment with the session it leads to. */
+export interface Attached {
+  session: Session;
+  attachment: Attachment;
+}
+
+/** The clients' links to sessions, by the keys they hold. */
+export class Attachments {
+  readonly #manager: SessionManager;
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #attached = new Map<string, Attached>();
+
+  constructor(manager: SessionManager, store: Store, clock: Clock) {
+    this.#manager = manager;
+    this.#store = store;
+    this.#clock = clock;
+    manager.ondrop = (session) => {
+      for (const { key } of session.attachments.values()) this.#attached.delete(key);
+    };
+  }
+
+  /**
+   * Links a client to a session.
+   * @param owner whether the session was made for this very client, so that its DELETE ends it
+   * @returns with the key that the client is to present, known to nobody else
+   */
+  attach(session: Session, client: ClientProfile, owner: boolean): Attached {
+    const key = newAttachmentKey();
+    const attachment: Attachment = {
+      id: hashKey(key),
+      key,
+      owner,
+      stream: this.#store.nextId(),
+      client,
+      outlet: undefined,
+    };
+    this.#store.attachments.insert({
+      id: attachment.id,
+      session: session.id,
+      client: JSON.stringify(client),
+      owner,
+      stream: attachment.stream,
+      createdAt: this.#clock.now(),
+    });
+    return this.#remember(session, attachment);
+  }
+
+  /** The client introduced itself anew. */
+  introduce(attachment: Attachment, client: ClientProfile): void {
+    attachment.client = client;
+    this.#store.attachments.setClient(attachment.id, JSON.stringify(client));
+  }
+
+  /**
+   * What a client's key leads to. A foreign, a closed and an unknown key are all the same: undefined.
+   * @throws {ProxyError} SESSION_IN_USE
+   */
+  find(key: string, principal: Principal): Attached | undefined {
+    const found = this.#attached.get(key) ?? this.#load(key);
+    if (!found || found.session.state === 'closed') return undefined;
+    return this.#manager.mayUse(principal, found.session) ? found : undefined;
+  }
+
+  /** The client leaves: that ends a session of its own making, and else the link alone. */
+  async detach({ session, attachment }: Attached): Promise<void> {
+    if (attachment.owner)
+      return this.#manager.close(session, 'was stopped because the client ended the session');
+    session.attachments.delete(attachment.id);
+    this.#attached.delete(attachment.key);
+    this.#store.attachments.delete(attachment.id);
+    session.event('detached', { client: attachment.client.clientInfo });
+  }
+
+  #load(key: string): Attached | undefined {
+    const id = hashKey(key);
+    const row = this.#store.attachments.get(id);
+    const session = row && this.#manager.byId(row.session);
+    if (!session) return undefined;
+    const client = JSON.parse(row.client) as ClientProfile;
+    return this.#remember(session, {
+      id,
+      key,
+      owner: row.owner,
+      stream: row.stream,
+      client,
+      outlet: undefined,
+    });
+  }
+
+  #remember(session: Session, attachment: Attachment): Attached {
+    const attached = { session, attachment };
+    session.attachments.set(attachment.id, attachment);
+    // A closed session is answered as an unknown one, and not kept for that.
+    if (session.state !== 'closed') this.#attached.set(attachment.key, attached);
+    return attached;
+  }
+}

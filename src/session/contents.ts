@@ -1,0 +1,168 @@
+import type { Principal } from '../auth/principal.js';
+import { ProxyError } from '../errors.js';
+import { PROXY_PROFILE } from '../protocol/client.js';
+import { isFields, type Fields } from '../protocol/messages.js';
+import { Exchange, type Outlet } from './exchange.js';
+import type { Finder } from './finder.js';
+import type { EventQuery } from './history.js';
+import { checkName } from './ids.js';
+import type { SessionManager } from './manager.js';
+import type { BindingInfo, ServerChange } from './servers.js';
+import type { Session } from './session.js';
+import { isAppKey, mergeDeep, type SaveOptions, type StateValue } from './state.js';
+import { iso, viewOf, type SessionView } from './view.js';
+
+export interface EventView {
+  seq: number;
+  at: string;
+  type: string;
+  data: Fields;
+}
+
+/** A result of `tools/call`, as the server gave it. */
+export type ToolResult = Fields;
+
+/** Nobody who could be asked, or would listen: calls by programs have no MCP client. */
+const NOBODY: Outlet = {
+  client: PROXY_PROFILE,
+  connected: false,
+  notify: () => {},
+  ask: () => ({
+    answer: Promise.resolve({
+      error: { code: -32601, message: 'Nobody can be asked: the call came from a program.' },
+    }),
+    cancel: () => {},
+  }),
+};
+
+/** What can be done with what a session holds: its servers and their tools, its state, its history. */
+export class SessionContents {
+  readonly #manager: SessionManager;
+  readonly #finder: Finder;
+
+  constructor(manager: SessionManager, finder: Finder) {
+    this.#manager = manager;
+    this.#finder = finder;
+  }
+
+  // -- servers and tools -----------------------------------------------------------------------------------------
+
+  bindings(who: Principal, ref: string): BindingInfo[] {
+    return this.#finder.session(who, ref).servers.infos();
+  }
+
+  async bind(who: Principal, ref: string, server: string): Promise<SessionView> {
+    const session = this.#finder.session(who, ref);
+    await session.servers.bind(server);
+    return viewOf(session);
+  }
+
+  async unbind(who: Principal, ref: string, server: string): Promise<SessionView> {
+    const session = this.#finder.session(who, ref);
+    await session.servers.unbind(server);
+    return viewOf(session);
+  }
+
+  async reinitialize(who: Principal, ref: string, server: string, change: ServerChange) {
+    const session = this.#finder.session(who, ref);
+    const { old, new: fresh } = await session.servers.reinitialize(server, change);
+    session.event('reinitialized', { server, old: old.id, new: fresh.id });
+    return { oldBindingId: old.id, newBindingId: fresh.id, configApplied: true, session: viewOf(session) };
+  }
+
+  async listTools(who: Principal, ref: string): Promise<Fields[]> {
+    const { tools } = await this.#request(this.#finder.session(who, ref), 'tools/list', {});
+    return Array.isArray(tools) ? (tools as Fields[]) : [];
+  }
+
+  /** Forgets what is known of the servers' lists: the next one asks them. */
+  clearCache(who: Principal, ref: string): void {
+    // Lists are never kept: each asks the servers. There is nothing to forget, and nothing to start anew.
+    this.#finder.session(who, ref).event('cache cleared', {});
+  }
+
+  /** Calls a tool in a session; without a reference in one that lasts for this call. */
+  async callTool(
+    who: Principal,
+    ref: string | undefined,
+    tool: string,
+    args: Fields = {},
+  ): Promise<ToolResult> {
+    const params = { name: tool, arguments: args };
+    if (ref !== undefined) return this.#request(this.#finder.session(who, ref), 'tools/call', params);
+    return this.#manager.temporarily(who, (session) => this.#request(session, 'tools/call', params));
+  }
+
+  // -- state -----------------------------------------------------------------------------------------------------
+
+  getState(who: Principal, ref: string): Fields {
+    return this.#finder.session(who, ref).values.all();
+  }
+
+  /** @throws {ProxyError} STATE_NOT_FOUND */
+  getValue(who: Principal, ref: string, key: string): StateValue {
+    const found = this.#finder.session(who, ref).values.get(key);
+    if (found) return found;
+    throw new ProxyError('STATE_NOT_FOUND', `There is no "${key}" in the state of session "${ref}".`);
+  }
+
+  /** @param merge lays an object over what is there instead of replacing it */
+  setValue(
+    who: Principal,
+    ref: string,
+    key: string,
+    value: unknown,
+    options: SaveOptions & { merge?: boolean } = {},
+  ): StateValue {
+    if (isAppKey(key) && !who.admin)
+      throw new ProxyError('FORBIDDEN', "app: keys are everybody's: only administrators set them.");
+    const session = this.#finder.session(who, ref);
+    const before = session.values.get(key)?.value;
+    const stored = options.merge && isFields(before) && isFields(value) ? mergeDeep(before, value) : value;
+    const version = session.values.set(key, stored, options);
+    session.event('state set', { key, version });
+    return { value: stored, version };
+  }
+
+  deleteValue(who: Principal, ref: string, key: string, options: SaveOptions = {}): boolean {
+    if (isAppKey(key) && !who.admin)
+      throw new ProxyError('FORBIDDEN', "app: keys are everybody's: only administrators delete them.");
+    const session = this.#finder.session(who, ref);
+    const deleted = session.values.delete(key, options);
+    if (deleted) session.event('state deleted', { key });
+    return deleted;
+  }
+
+  // -- events ----------------------------------------------------------------------------------------------------
+
+  events(who: Principal, ref: string, query: EventQuery = {}): EventView[] {
+    return this.#finder
+      .session(who, ref, true)
+      .history.read(query)
+      .map((event) => ({ ...event, at: iso(event.at) }));
+  }
+
+  /** Events on a track of the user's own, not counted among the session's. */
+  appendEvent(who: Principal, ref: string, track: string, type: string, data: Fields): void {
+    this.#finder.session(who, ref).note(type, data, checkName(track));
+  }
+
+  follow(who: Principal, ref: string, onevent: (event: EventView) => void): () => void {
+    return this.#finder.session(who, ref).history.follow((event) => onevent({ ...event, at: iso(event.at) }));
+  }
+
+  // -- within --------------------------------------------------------------------------------------------------
+
+  /** @throws {ProxyError} as the outcome's error says */
+  async #request(session: Session, method: string, params: Fields): Promise<Fields> {
+    const exchange = new Exchange(method, params, NOBODY);
+    const outcome = await session.request(exchange);
+    await this.#manager.store(exchange.record);
+    if ('result' in outcome) return outcome.result;
+    const { code, message, data } = outcome.error;
+    const ours = isFields(data) && typeof data.code === 'string' ? data.code : undefined;
+    if (ours === 'TOOL_NOT_FOUND' || ours === 'SESSION_CLOSED' || ours === 'NOT_FOUND')
+      throw new ProxyError(ours, message);
+    throw new ProxyError('SERVER_UNAVAILABLE', message, { details: { rpcCode: code, data } });
+  }
+}

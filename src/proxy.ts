@@ -2,7 +2,9 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { localDoor, type Door } from './admin/door.js';
 import { createAuthenticate, isAuthenticated } from './auth/authenticate.js';
+import { LOCAL_PRINCIPAL, type Principal } from './auth/principal.js';
 import { Catalog } from './catalog/catalog.js';
 import { systemClock, type Clock } from './clock.js';
 import type { Config } from './config/schema.js';
@@ -41,9 +43,8 @@ export class SessionProxy {
   readonly #instance: string;
   readonly #manager: SessionManager;
   readonly #attachments: Attachments;
-  /** What can be done with sessions, and with what they hold. */
-  readonly sessions: SessionOperations;
-  readonly contents: SessionContents;
+  readonly #sessions: SessionOperations;
+  readonly #contents: SessionContents;
   #listener: Listener | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -77,8 +78,14 @@ export class SessionProxy {
     });
     this.#attachments = new Attachments(this.#manager, this.#store, clock);
     const finder = new Finder(this.#manager);
-    this.sessions = new SessionOperations(this.#manager, finder);
-    this.contents = new SessionContents(this.#manager, finder);
+    this.#sessions = new SessionOperations(this.#manager, finder);
+    this.#contents = new SessionContents(this.#manager, finder);
+  }
+
+  /** What a principal can do with sessions. */
+  door(who: Principal = LOCAL_PRINCIPAL): Door {
+    const servers = this.#config.servers.map(({ name, kind, scope }) => ({ name, kind, scope }));
+    return localDoor(this.#sessions, this.#contents, servers, who);
   }
 
   /**
@@ -117,6 +124,7 @@ export class SessionProxy {
     );
     const { address, family, port } = await this.#listener.listen();
     const host = family === 'IPv6' ? `[${address}]` : address;
+    this.#store.processes.setUrl(this.#instance, `http://${host}:${port}`);
     return `http://${host}:${port}${listen.path}`;
   }
 

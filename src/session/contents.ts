@@ -2,6 +2,7 @@ import type { Principal } from '../auth/principal.js';
 import { ProxyError } from '../errors.js';
 import { PROXY_PROFILE } from '../protocol/client.js';
 import { isFields, type Fields } from '../protocol/messages.js';
+import type { SnapshotRow } from '../store/types.js';
 import { Exchange, type Outlet } from './exchange.js';
 import type { Finder } from './finder.js';
 import type { EventQuery } from './history.js';
@@ -9,7 +10,7 @@ import { checkName } from './ids.js';
 import type { SessionManager } from './manager.js';
 import type { BindingInfo, ServerChange } from './servers.js';
 import type { Session } from './session.js';
-import { isAppKey, mergeDeep, type SaveOptions, type StateValue } from './state.js';
+import { isAppKey, mergeDeep, toJson, type SaveOptions, type StateValue } from './state.js';
 import { iso, viewOf, type SessionView } from './view.js';
 
 export interface EventView {
@@ -17,6 +18,17 @@ export interface EventView {
   at: string;
   type: string;
   data: Fields;
+}
+
+export interface SnapshotView {
+  name: string;
+  revision: number;
+  createdAt: string;
+  value: unknown;
+}
+
+function snapshotView({ name, revision, value, createdAt }: SnapshotRow): SnapshotView {
+  return { name, revision, createdAt: iso(createdAt), value: JSON.parse(value) as unknown };
 }
 
 /** A result of `tools/call`, as the server gave it. */
@@ -131,6 +143,45 @@ export class SessionContents {
     const deleted = session.values.delete(key, options);
     if (deleted) session.event('state deleted', { key });
     return deleted;
+  }
+
+  /**
+   * Keeps a value under a name, as a new revision; without one the session's own state.
+   * @throws {ProxyError} STATE_VALUE_INVALID, STATE_TOO_LARGE, SESSION_NAME_INVALID
+   */
+  saveSnapshot(who: Principal, ref: string, name: string, value?: unknown): SnapshotView {
+    const session = this.#finder.session(who, ref);
+    const kept = value === undefined ? session.values.own() : value;
+    const snapshot = this.#manager.saveSnapshot(session, checkName(name), toJson(name, kept));
+    session.event('snapshot saved', { name, revision: snapshot.revision });
+    return snapshotView(snapshot);
+  }
+
+  /** @returns null when there is none of that name or revision */
+  loadSnapshot(who: Principal, ref: string, name: string, revision?: number): SnapshotView | null {
+    const found = this.#manager.loadSnapshot(this.#finder.session(who, ref), name, revision);
+    return found ? snapshotView(found) : null;
+  }
+
+  /** Revisions of one name, oldest first; without a name the latest of each. */
+  listSnapshots(who: Principal, ref: string, name?: string): SnapshotView[] {
+    return this.#manager.listSnapshots(this.#finder.session(who, ref), name).map(snapshotView);
+  }
+
+  /** @throws {ProxyError} STATE_NOT_FOUND */
+  rollback(who: Principal, ref: string, name: string, revision?: number): Fields {
+    const session = this.#finder.session(who, ref);
+    const found = this.#manager.loadSnapshot(session, name, revision);
+    const value = found && (JSON.parse(found.value) as unknown);
+    if (!found || !isFields(value)) {
+      throw new ProxyError(
+        'STATE_NOT_FOUND',
+        `Session "${ref}" has no snapshot "${name}" of its state${revision === undefined ? '' : ` with revision ${revision}`}.`,
+      );
+    }
+    session.values.replaceOwn(value);
+    session.event('rolled back', { name, revision: found.revision });
+    return value;
   }
 
   // -- events ----------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.js';
 import type { ServerConfig, SessionsConfig } from '../config/schema.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
-import type { SessionFilter, SessionRow, SessionState, Store } from '../store/types.js';
+import type { SessionFilter, SessionRow, SessionState, SnapshotRow, Store } from '../store/types.js';
 import { Answers } from './answers.js';
 import type { BindingOptions } from './binding.js';
 import { Bindings } from './bindings.js';
@@ -219,10 +219,18 @@ export class SessionManager {
     this.#options.store.sessions.delete(id);
   }
 
-  copyState(from: Session, to: Session): void {
-    for (const [key, value] of Object.entries(from.values.all())) {
-      if (!/^(app|user|temp):/.test(key)) to.values.set(key, value);
-    }
+  saveSnapshot(session: Session, name: string, value: string): SnapshotRow {
+    const createdAt = this.#options.clock.now();
+    const revision = this.#options.store.snapshots.save(session.id, name, value, createdAt);
+    return { name, revision, value, createdAt };
+  }
+
+  loadSnapshot(session: Session, name: string, revision?: number): SnapshotRow | undefined {
+    return this.#options.store.snapshots.load(session.id, name, revision);
+  }
+
+  listSnapshots(session: Session, name?: string): SnapshotRow[] {
+    return this.#options.store.snapshots.list(session.id, name);
   }
 
   /** Stores what a request recorded; resolves when it is on disk. */

@@ -206,7 +206,7 @@ export class SessionOperations {
       ...(onTimeout ? { onTimeout } : {}),
       ...(source.principal === EVERYBODY ? { scope: 'store' as const } : {}),
     });
-    this.#manager.copyState(source, fork);
+    fork.values.replaceOwn(source.values.own());
     fork.event('forked', { from: source.id });
     return viewOf(fork);
   }

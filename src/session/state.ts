@@ -62,6 +62,18 @@ export class SessionState {
     return Object.fromEntries([...stored, ...temporary]);
   }
 
+  /** The session's own keys, without those of other levels. */
+  own(): Fields {
+    const rows = this.#store.state.list('session', this.#session);
+    return Object.fromEntries(rows.map(({ key, value }) => [key, JSON.parse(value) as unknown]));
+  }
+
+  /** Makes the session's own keys these and no others. */
+  replaceOwn(values: Fields): void {
+    for (const key of Object.keys(this.own())) if (!Object.hasOwn(values, key)) this.delete(key);
+    for (const [key, value] of Object.entries(values)) this.set(key, value);
+  }
+
   /**
    * @returns the new version
    * @throws {ProxyError} STATE_KEY_INVALID, STATE_VALUE_INVALID, STATE_TOO_LARGE, STATE_CONFLICT

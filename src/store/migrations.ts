@@ -10,7 +10,7 @@ const MIGRATIONS: readonly string[] = [
   CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
   CREATE TABLE instances (
-    id TEXT PRIMARY KEY, pid INTEGER NOT NULL, started TEXT NOT NULL, opened_at INTEGER NOT NULL
+    id TEXT PRIMARY KEY, pid INTEGER NOT NULL, started TEXT NOT NULL, opened_at INTEGER NOT NULL, url TEXT
   ) WITHOUT ROWID;
   CREATE TABLE children (
     pid INTEGER NOT NULL, started TEXT NOT NULL, instance TEXT NOT NULL, PRIMARY KEY (pid, started)

@@ -3,7 +3,10 @@ import type { ProcessMark, ProcessTable } from './types.js';
 
 export function processTable(db: Database): ProcessTable {
   const register = db.prepare('INSERT INTO instances (id, pid, started, opened_at) VALUES (?, ?, ?, ?)');
-  const instances = db.prepare<[], { id: string } & ProcessMark>('SELECT id, pid, started FROM instances');
+  const instances = db.prepare<[], { id: string; url: string | null } & ProcessMark>(
+    'SELECT id, pid, started, url FROM instances',
+  );
+  const setUrl = db.prepare('UPDATE instances SET url = ? WHERE id = ?');
   const remove = db.prepare('DELETE FROM instances WHERE id = ?');
   const removeChildren = db.prepare('DELETE FROM children WHERE instance = ?');
   const addChild = db.prepare('INSERT OR REPLACE INTO children (pid, started, instance) VALUES (?, ?, ?)');
@@ -11,7 +14,9 @@ export function processTable(db: Database): ProcessTable {
   const children = db.prepare<[string], ProcessMark>('SELECT pid, started FROM children WHERE instance = ?');
   return {
     registerInstance: (id, { pid, started }, at) => void register.run(id, pid, started, at),
-    instances: () => instances.all().map(({ id, pid, started }) => ({ id, mark: { pid, started } })),
+    instances: () =>
+      instances.all().map(({ id, pid, started, url }) => ({ id, mark: { pid, started }, url })),
+    setUrl: (id, url) => void setUrl.run(url, id),
     removeInstance: (id) => {
       removeChildren.run(id);
       remove.run(id);

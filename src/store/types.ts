@@ -234,8 +234,10 @@ export interface ProcessMark {
 
 export interface ProcessTable {
   registerInstance(id: string, mark: ProcessMark, at: number): void;
+  /** Where this proxy can be reached from this machine. */
+  setUrl(id: string, url: string): void;
   /** Every proxy that has opened this store and not closed it. */
-  instances(): { id: string; mark: ProcessMark }[];
+  instances(): { id: string; mark: ProcessMark; url: string | null }[];
   removeInstance(id: string): void;
   addChild(instance: string, mark: ProcessMark): void;
   removeChild(mark: ProcessMark): void;

@@ -13,41 +13,39 @@ function load(text: string, env: Record<string, string> = {}, name = 'mcp-proxy.
 const one = 'servers: { one: { command: x } }\n';
 
 test('a file with nothing but a command gets every default', () => {
-  const { file, store, ...config } = load(one, { XDG_STATE_HOME: '/state' });
-  expect(config).toEqual({
-    listen: {
-      host: '127.0.0.1',
-      port: 8808,
-      path: '/mcp',
-      allowedHosts: [],
-      allowedOrigins: [],
-      maxBody: 4 * 1024 * 1024,
-    },
-    sessions: {
-      ttl: 30 * 60_000,
-      retention: 7 * 24 * 3_600_000,
-      max: 1000,
-      maxPerPrincipal: 100,
-      unidentified: 'new',
-    },
-    warnings: [],
-    servers: [
-      {
-        name: 'one',
-        kind: 'local',
-        command: 'x',
-        args: [],
-        env: {},
-        cwd: dirname(file),
-        scope: 'session',
-        tools: { exclude: [] },
-        timeouts: { start: 60_000, call: 180_000 },
-        concurrency: Infinity,
-        retry: 'readOnly',
-        maxMessage: 64 * 1024 * 1024,
-      },
-    ],
+  const { file, store, listen, sessions, servers, warnings } = load(one, { XDG_STATE_HOME: '/state' });
+  expect(listen).toEqual({
+    host: '127.0.0.1',
+    port: 8808,
+    path: '/mcp',
+    allowedHosts: [],
+    allowedOrigins: [],
+    maxBody: 4 * 1024 * 1024,
   });
+  expect(sessions).toMatchObject({
+    ttl: 30 * 60_000,
+    retention: 7 * 24 * 3_600_000,
+    max: 1000,
+    maxPerPrincipal: 100,
+    unidentified: 'new',
+  });
+  expect(servers).toEqual([
+    {
+      name: 'one',
+      kind: 'local',
+      command: 'x',
+      args: [],
+      env: {},
+      cwd: dirname(file),
+      scope: 'session',
+      tools: { exclude: [] },
+      timeouts: { start: 60_000, call: 180_000 },
+      concurrency: Infinity,
+      retry: 'readOnly',
+      maxMessage: 64 * 1024 * 1024,
+    },
+  ]);
+  expect(warnings).toEqual([]);
   expect(store).toMatch(/^\/state\/mcp-session-proxy\/mcp-proxy-[0-9a-f]{8}\/sessions\.db$/);
 });
 

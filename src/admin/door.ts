@@ -1,0 +1,164 @@
+import type { Principal } from '../auth/principal.js';
+import type { Fields } from '../protocol/messages.js';
+import type { EventView, SessionContents, ToolResult } from '../session/contents.js';
+import type { EventQuery } from '../session/history.js';
+import type { ItemResult, ListQuery, NewSession, SessionOperations } from '../session/operations.js';
+import type { BindingInfo, ServerChange } from '../session/servers.js';
+import type { SaveOptions, StateValue } from '../session/state.js';
+import type { SessionView } from '../session/view.js';
+
+export type {
+  BindingInfo,
+  EventQuery,
+  EventView,
+  ItemResult,
+  ListQuery,
+  NewSession,
+  SaveOptions,
+  ServerChange,
+  SessionView,
+  StateValue,
+  ToolResult,
+};
+
+export interface SessionPage {
+  sessions: SessionView[];
+  /** Where the next page begins; absent on the last. */
+  nextCursor?: string;
+}
+
+export interface SessionChange {
+  name?: string | null;
+  ttlSeconds?: number | null;
+  onTimeout?: 'pause' | 'close' | null;
+}
+
+export interface Reinitialized {
+  oldBindingId: string;
+  newBindingId: string;
+  configApplied: boolean;
+  session: SessionView;
+}
+
+export interface Snapshot {
+  name: string;
+  revision: number;
+  createdAt: string;
+  value: unknown;
+}
+
+/** A configured server, as programs may know it: nothing of its command line, environment or headers. */
+export interface ServerView {
+  name: string;
+  kind: 'local' | 'remote';
+  scope: 'session' | 'principal' | 'shared' | 'call';
+}
+
+/**
+ * Everything that can be done with sessions, for one principal. The same whether the proxy is this process or another:
+ * the HTTP API answers with it, the HTTP client implements it, the command line and the TypeScript API use it.
+ *
+ * Failures are ProxyErrors with the same codes on both sides.
+ */
+export interface Door extends AsyncDisposable {
+  create(options?: NewSession): Promise<SessionView>;
+  getOrCreate(options: NewSession & { name: string }): Promise<SessionView & { existed: boolean }>;
+  find(ref: string, scope?: SessionView['scope']): Promise<SessionView | null>;
+  info(ref: string): Promise<SessionView>;
+  list(query?: ListQuery): Promise<SessionPage>;
+  stats(): Promise<Fields>;
+  extend(ref: string, seconds: number): Promise<SessionView>;
+  refresh(ref: string): Promise<SessionView>;
+  refreshAll(): Promise<number>;
+  pause(ref: string, force?: boolean): Promise<SessionView>;
+  resume(ref: string): Promise<SessionView>;
+  restart(ref: string): Promise<SessionView>;
+  recover(ref: string): Promise<SessionView>;
+  update(ref: string, change: SessionChange): Promise<SessionView>;
+  fork(ref: string, name?: string): Promise<SessionView>;
+  close(ref: string, options?: { force?: boolean; purge?: boolean }): Promise<boolean>;
+  closeAll(): Promise<number>;
+  collect(): Promise<{ paused: number; deleted: number }>;
+  createMany(items: NewSession[]): Promise<ItemResult<SessionView>[]>;
+  closeMany(refs: string[]): Promise<ItemResult<boolean>[]>;
+  share(ref: string, alias: string, principals: string[]): Promise<SessionView>;
+  servers(): Promise<ServerView[]>;
+  bind(ref: string, server: string): Promise<SessionView>;
+  unbind(ref: string, server: string): Promise<SessionView>;
+  reinitialize(ref: string, server: string, change: ServerChange): Promise<Reinitialized>;
+  listTools(ref: string): Promise<Fields[]>;
+  clearCache(ref: string): Promise<void>;
+  /** @param ref undefined for a session that lasts for this call */
+  callTool(ref: string | undefined, tool: string, args?: Fields): Promise<ToolResult>;
+  getState(ref: string): Promise<Fields>;
+  getValue(ref: string, key: string): Promise<StateValue>;
+  setValue(
+    ref: string,
+    key: string,
+    value: unknown,
+    options?: SaveOptions & { merge?: boolean },
+  ): Promise<StateValue>;
+  deleteValue(ref: string, key: string, options?: SaveOptions): Promise<boolean>;
+  saveSnapshot(ref: string, name: string, value?: unknown): Promise<Snapshot>;
+  loadSnapshot(ref: string, name: string, revision?: number): Promise<Snapshot | null>;
+  listSnapshots(ref: string, name?: string): Promise<Snapshot[]>;
+  /** Makes the state what it was in a snapshot. */
+  rollback(ref: string, name: string, revision?: number): Promise<Fields>;
+  events(ref: string, query?: EventQuery): Promise<EventView[]>;
+  appendEvent(ref: string, track: string, type: string, data: Fields): Promise<void>;
+  /** Calls `onevent` for each event from now on, until the returned function is called. */
+  follow(ref: string, onevent: (event: EventView) => void): Promise<() => void>;
+}
+
+/** The door to sessions of this process. */
+export function localDoor(
+  sessions: SessionOperations,
+  contents: SessionContents,
+  servers: readonly ServerView[],
+  who: Principal,
+): Door {
+  // A function that fails at once fails as the promise does elsewhere.
+  const soon = <T>(run: () => T | Promise<T>): Promise<T> => Promise.resolve().then(run);
+  return {
+    create: (options) => soon(() => sessions.create(who, options)),
+    getOrCreate: (options) => soon(() => sessions.getOrCreate(who, options)),
+    find: (ref, scope) => soon(() => sessions.find(who, ref, scope)),
+    info: (ref) => soon(() => sessions.info(who, ref)),
+    list: (query) => soon(() => sessions.list(who, query)),
+    stats: () => soon(() => ({ ...sessions.stats() })),
+    extend: (ref, seconds) => soon(() => sessions.extend(who, ref, seconds)),
+    refresh: (ref) => soon(() => sessions.refresh(who, ref)),
+    refreshAll: () => soon(() => sessions.refreshAll(who)),
+    pause: (ref, force) => soon(() => sessions.pause(who, ref, force)),
+    resume: (ref) => soon(() => sessions.resume(who, ref)),
+    restart: (ref) => soon(() => sessions.restart(who, ref)),
+    recover: (ref) => soon(() => sessions.recover(who, ref)),
+    update: (ref, change) => soon(() => sessions.update(who, ref, change)),
+    fork: (ref, name) => soon(() => sessions.fork(who, ref, name)),
+    close: (ref, options) => soon(() => sessions.close(who, ref, options)),
+    closeAll: () => soon(() => sessions.closeAll(who)),
+    collect: () => soon(() => sessions.collect()),
+    createMany: (items) => soon(() => sessions.createMany(who, items)),
+    closeMany: (refs) => soon(() => sessions.closeMany(who, refs)),
+    share: (ref, alias, principals) => soon(() => sessions.share(who, ref, alias, principals)),
+    servers: () => soon(() => [...servers]),
+    bind: (ref, server) => soon(() => contents.bind(who, ref, server)),
+    unbind: (ref, server) => soon(() => contents.unbind(who, ref, server)),
+    reinitialize: (ref, server, change) => soon(() => contents.reinitialize(who, ref, server, change)),
+    listTools: (ref) => soon(() => contents.listTools(who, ref)),
+    clearCache: (ref) => soon(() => contents.clearCache(who, ref)),
+    callTool: (ref, tool, args) => soon(() => contents.callTool(who, ref, tool, args)),
+    getState: (ref) => soon(() => contents.getState(who, ref)),
+    getValue: (ref, key) => soon(() => contents.getValue(who, ref, key)),
+    setValue: (ref, key, value, options) => soon(() => contents.setValue(who, ref, key, value, options)),
+    deleteValue: (ref, key, options) => soon(() => contents.deleteValue(who, ref, key, options)),
+    saveSnapshot: (ref, name, value) => soon(() => contents.saveSnapshot(who, ref, name, value)),
+    loadSnapshot: (ref, name, revision) => soon(() => contents.loadSnapshot(who, ref, name, revision)),
+    listSnapshots: (ref, name) => soon(() => contents.listSnapshots(who, ref, name)),
+    rollback: (ref, name, revision) => soon(() => contents.rollback(who, ref, name, revision)),
+    events: (ref, query) => soon(() => contents.events(who, ref, query)),
+    appendEvent: (ref, track, type, data) => soon(() => contents.appendEvent(who, ref, track, type, data)),
+    follow: (ref, onevent) => soon(() => contents.follow(who, ref, onevent)),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}

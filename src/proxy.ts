@@ -18,6 +18,7 @@ import { Finder } from './session/finder.js';
 import { newSessionId } from './session/ids.js';
 import { SessionManager } from './session/manager.js';
 import { SessionOperations } from './session/operations.js';
+import { ModelTools } from './session/tools.js';
 import { openSqliteStore } from './store/sqlite.js';
 import type { Store } from './store/types.js';
 import { isLoopback } from './upstream/guard.js';
@@ -80,6 +81,7 @@ export class SessionProxy {
     const finder = new Finder(this.#manager);
     this.#sessions = new SessionOperations(this.#manager, finder);
     this.#contents = new SessionContents(this.#manager, finder);
+    if (config.sessions.tools) this.#manager.own = new ModelTools(this.#sessions, this.#contents);
   }
 
   /** What a principal can do with sessions. */

@@ -8,7 +8,7 @@ export interface Attachment {
   /** What the client holds. In memory alone; never logged. */
   readonly key: string;
   /** Its own `initialize` made the session, so its DELETE closes it. */
-  readonly owner: boolean;
+  owner: boolean;
   /** The stream of messages that belong to no request. */
   readonly stream: number;
   client: ClientProfile;

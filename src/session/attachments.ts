@@ -10,7 +10,9 @@ import type { Session } from './session.js';
 /** A client's attachment with the session it leads to. */
 export interface Attached {
   session: Session;
-  attachment: Attachment;
+  readonly attachment: Attachment;
+  /** From now on the client's requests are for that session. */
+  readonly use: (session: string) => void;
 }
 
 /** The clients' links to sessions, by the keys they hold. */
@@ -71,6 +73,17 @@ export class Attachments {
     return this.#manager.mayUse(principal, found.session) ? found : undefined;
   }
 
+  /** The client's later requests are for another session, also after a restart. */
+  move(attached: Attached, id: string): void {
+    const session = this.#manager.byId(id);
+    if (!session) return;
+    attached.session.attachments.delete(attached.attachment.id);
+    attached.session = session;
+    attached.attachment.owner = false;
+    session.attachments.set(attached.attachment.id, attached.attachment);
+    this.#store.attachments.setSession(attached.attachment.id, id);
+  }
+
   /** The client leaves: that ends a session of its own making, and else the link alone. */
   async detach({ session, attachment }: Attached): Promise<void> {
     if (attachment.owner)
@@ -98,7 +111,7 @@ export class Attachments {
   }
 
   #remember(session: Session, attachment: Attachment): Attached {
-    const attached = { session, attachment };
+    const attached: Attached = { session, attachment, use: (id) => this.move(attached, id) };
     session.attachments.set(attachment.id, attachment);
     // A closed session is answered as an unknown one, and not kept for that.
     if (session.state !== 'closed') this.#attached.set(attachment.key, attached);

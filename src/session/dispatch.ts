@@ -7,6 +7,7 @@ import type { Exchange } from './exchange.js';
 import { decorate, type Loss, type SessionMeta } from './loss.js';
 import type { Router } from './router.js';
 import type { Servers } from './servers.js';
+import type { OwnTools } from './tools.js';
 
 /** Pages of one server's list that are gathered, should it never end. */
 const MAX_PAGES = 100;
@@ -32,6 +33,7 @@ export interface Settings {
 /** The session, as far as carrying out a request needs it. */
 export interface Party {
   readonly id: string;
+  readonly principal: string;
   readonly settings: Settings;
   readonly servers: Servers;
   /** It uses the binding's present generation. @returns what it lost with the one it used before */
@@ -44,16 +46,27 @@ export interface Party {
 export class Dispatcher {
   readonly #party: Party;
   readonly #router: Router;
+  readonly #own: OwnTools | undefined;
 
-  constructor(party: Party, router: Router) {
+  constructor(party: Party, router: Router, own: OwnTools | undefined) {
     this.#party = party;
     this.#router = router;
+    this.#own = own;
   }
 
   /** @throws {ProxyError} what kept the request from being answered */
   async dispatch(exchange: Exchange): Promise<Outcome> {
     const [router, servers] = [this.#router, this.#party.servers.configs()];
     const { method, params } = exchange;
+    if (this.#own) {
+      if (method === 'tools/call' && this.#own.has(String(params?.name))) {
+        return {
+          result: decorate(await this.#own.call(this.#party, exchange), this.#party.meta(), undefined),
+        };
+      }
+      const read = method === 'resources/read' ? this.#own.read(this.#party, params?.uri) : undefined;
+      if (read) return { result: read };
+    }
     const route = router.route(method, params);
     switch (route.to) {
       case 'one':
@@ -130,7 +143,18 @@ export class Dispatcher {
     return router.isReadOnly(config.name, tool) === true;
   }
 
+  /** The servers' list, and the proxy's own after its last page. */
   async #list(exchange: Exchange, needs: string, list: string): Promise<Outcome> {
+    const outcome = await this.#listOfServers(exchange, needs, list);
+    const own = list === 'tools' ? this.#own?.tools : list === 'resources' ? this.#own?.resources : undefined;
+    if (!own || 'error' in outcome || outcome.result.nextCursor !== undefined) return outcome;
+    const items = outcome.result[list];
+    return {
+      result: { ...outcome.result, [list]: [...(Array.isArray(items) ? (items as unknown[]) : []), ...own] },
+    };
+  }
+
+  async #listOfServers(exchange: Exchange, needs: string, list: string): Promise<Outcome> {
     const [router, servers] = [this.#router, this.#party.servers.configs()];
     const { method, params } = exchange;
     const [only] = servers;

@@ -33,6 +33,8 @@ export class Exchange {
   readonly method: string;
   readonly params: Fields | undefined;
   readonly outlet: Outlet;
+  /** The client's later requests are for another session; the edge sees to it. */
+  use: (session: string) => void = () => {};
   /** Writes what the session records of the request: to be stored with the response, before it is sent. */
   record: (() => void) | undefined;
   #cancelled: Fields | undefined;

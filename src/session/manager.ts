@@ -14,6 +14,7 @@ import { asToolResult } from './loss.js';
 import { Outbox } from './outbox.js';
 import type { Router } from './router.js';
 import { Session } from './session.js';
+import type { OwnTools } from './tools.js';
 
 /** Rows deleted at a time, so that no request waits long. */
 const PURGE_BATCH = 500;
@@ -42,6 +43,8 @@ export interface CreateOptions extends Pick<Settings, 'servers' | 'ttl' | 'onTim
 /** All sessions: found, made, paused when idle, deleted when forgotten. Those not in use are in the store alone. */
 export class SessionManager {
   readonly answers: Answers;
+  /** The proxy's own tools, when models are offered them. */
+  own: OwnTools | undefined;
   /** Told of each session that leaves memory. */
   ondrop: (session: Session) => void = () => {};
   readonly #options: ManagerOptions;
@@ -198,6 +201,7 @@ export class SessionManager {
       ...this.#options,
       bindings: this.#bindings,
       redactor: this.#redactor,
+      own: () => this.own,
       admit: (asking) => this.#admit(asking),
       retire: (retired) => this.#running.delete(retired),
     });

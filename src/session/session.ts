@@ -12,6 +12,7 @@ import { asToolResult, type Loss, type SessionMeta } from './loss.js';
 import type { Router } from './router.js';
 import { Servers, type Holder, type ServersOptions } from './servers.js';
 import { SessionState } from './state.js';
+import type { OwnTools } from './tools.js';
 
 /** How stale the stored time of last use may be, milliseconds: a write for each call would buy nothing. */
 const TOUCH_EVERY = 5000;
@@ -33,6 +34,8 @@ export interface SessionOptions extends ServersOptions {
   router: Router;
   config: SessionsConfig;
   redactor: Redactor;
+  /** The proxy's own tools, where models are offered them. */
+  own: () => OwnTools | undefined;
   /** Called before a session without servers starts one. @throws {ProxyError} SESSION_LIMIT */
   admit: (session: Session) => Promise<void>;
   /** Called when it has none any more. */
@@ -77,7 +80,7 @@ export class Session implements Holder, Party {
     this.servers = new Servers(this, options);
     this.history = new History(row.id, store, clock, config.events, redactor);
     this.values = new SessionState(row.id, row.principal, store, clock);
-    this.#dispatcher = new Dispatcher(this, router);
+    this.#dispatcher = new Dispatcher(this, router, options.own());
     this.#seen = new Map(store.bindings.seen(row.id).map(({ server, generation }) => [server, generation]));
   }
 
@@ -121,9 +124,11 @@ export class Session implements Holder, Party {
 
   /** The answer to `initialize`, but for the protocol version. */
   describe(): Fields {
-    return this.#options.router.describe(
-      this.servers.configs().map((config) => this.servers.description(config)),
-    );
+    const described = this.servers.configs().map((config) => this.servers.description(config));
+    const description = this.#options.router.describe(described);
+    if (!this.#options.own() || !isFields(description.capabilities)) return description;
+    // The proxy's own tools and resources stand beside the servers', also where those have none.
+    return { ...description, capabilities: { tools: {}, resources: {}, ...description.capabilities } };
   }
 
   /** Whether every server's description is known, so that `describe` presumes nothing. */

@@ -105,6 +105,8 @@ export function attachmentTable(db: Database): AttachmentTable {
     'SELECT id, session, client, owner, stream, created_at AS createdAt FROM attachments WHERE id = ?',
   );
   const setClient = db.prepare('UPDATE attachments SET client = ? WHERE id = ?');
+  // It did not make the session it moves to, so its DELETE ends neither.
+  const setSession = db.prepare('UPDATE attachments SET session = ?, owner = 0 WHERE id = ?');
   const remove = db.prepare('DELETE FROM attachments WHERE id = ?');
   return {
     insert: (row) => void insert.run({ ...row, owner: Number(row.owner) }),
@@ -113,6 +115,7 @@ export function attachmentTable(db: Database): AttachmentTable {
       return row && { ...row, owner: row.owner === 1 };
     },
     setClient: (id, client) => void setClient.run(client, id),
+    setSession: (id, session) => void setSession.run(session, id),
     delete: (id) => void remove.run(id),
   };
 }

@@ -94,6 +94,7 @@ export interface AttachmentTable {
   insert(row: AttachmentRow): void;
   get(id: string): AttachmentRow | undefined;
   setClient(id: string, client: string): void;
+  setSession(id: string, session: string): void;
   delete(id: string): void;
 }
 

@@ -87,6 +87,7 @@ export class LegacyPeer implements Outlet {
   async request({ id, method, params }: Request, stream: Stream): Promise<Answer> {
     if (method === 'ping') return { response: { jsonrpc: '2.0', id, result: {} } };
     const exchange = new Exchange(method, params, this.#outletOn(stream));
+    exchange.use = this.attached.use;
     const key = JSON.stringify(id);
     const twins = this.#running.get(key) ?? new Set();
     this.#running.set(key, twins.add(exchange));

@@ -91,6 +91,7 @@ export class Attachments {
     session.attachments.delete(attachment.id);
     this.#attached.delete(attachment.key);
     this.#store.attachments.delete(attachment.id);
+    this.#store.streams.delete([attachment.stream]);
     session.event('detached', { client: attachment.client.clientInfo });
   }
 

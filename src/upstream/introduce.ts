@@ -1,4 +1,5 @@
 import type { Principal } from '../auth/principal.js';
+import type { SessionsConfig } from '../config/schema.js';
 import { ProxyError } from '../errors.js';
 import type { ClientProfile } from '../protocol/client.js';
 import type { Fields } from '../protocol/messages.js';
@@ -9,12 +10,22 @@ import type { Session } from '../session/session.js';
 /** How long `initialize` waits for servers that were never started before, milliseconds; clients give up after ten. */
 const FIRST_START_WAIT = 3000;
 
+/** Name of the session that all clients of a principal share where the policy says so. */
+const DEFAULT_SESSION = 'default';
+
+export interface IntroduceOptions {
+  manager: SessionManager;
+  attachments: Attachments;
+  /** What a client gets that names no session. */
+  unidentified: SessionsConfig['unidentified'];
+}
+
 /**
  * What every legacy edge does with `initialize`: a session for a stranger, the same one for a client that is known.
  * No server is started for it, but those that nobody knows yet.
  */
 export async function introduce(
-  { manager, attachments }: { manager: SessionManager; attachments: Attachments },
+  { manager, attachments, unidentified }: IntroduceOptions,
   client: ClientProfile,
   who: Principal | Attached,
   address?: string,
@@ -35,8 +46,19 @@ export async function introduce(
 
   function attach(): Attached {
     const principal = who as Principal;
-    if (address === undefined) return attachments.attach(manager.create(principal), client, true);
-    return attachments.attach(addressed(manager, principal, address), client, false);
+    if (address !== undefined)
+      return attachments.attach(addressed(manager, principal, address), client, false);
+    switch (unidentified) {
+      case 'new':
+        return attachments.attach(manager.create(principal), client, true);
+      case 'principal':
+        return attachments.attach(manager.open(principal, DEFAULT_SESSION), client, false);
+      case 'reject':
+        throw new ProxyError(
+          'SESSION_REQUIRED',
+          'Say which session you mean: use the URL …/s/NAME or the header X-MCP-Session (sessions.unidentified is reject).',
+        );
+    }
   }
 }
 

@@ -14,15 +14,11 @@ import {
   type Message,
   type Request,
 } from '../protocol/messages.js';
-import type { Attachments } from '../session/attachments.js';
-import type { SessionManager } from '../session/manager.js';
 import type { Store } from '../store/types.js';
-import { introduce } from './introduce.js';
+import { introduce, type IntroduceOptions } from './introduce.js';
 import { LegacyPeer } from './legacy.js';
 
-export interface StdioOptions {
-  manager: SessionManager;
-  attachments: Attachments;
+export interface StdioOptions extends IntroduceOptions {
   store: Store;
   input: Readable;
   output: Writable;

@@ -13,12 +13,11 @@ import {
 } from '../protocol/eras.js';
 import { isRequest, toMessage, type Message, type Request } from '../protocol/messages.js';
 import { isWorthKeeping } from '../protocol/methods.js';
-import type { Attached, Attachments } from '../session/attachments.js';
-import type { SessionManager } from '../session/manager.js';
+import type { Attached } from '../session/attachments.js';
 import { Outbox, parseEventId } from '../session/outbox.js';
 import type { Session } from '../session/session.js';
 import type { Store } from '../store/types.js';
-import { addressed, introduce } from './introduce.js';
+import { addressed, introduce, type IntroduceOptions } from './introduce.js';
 import { LegacyPeer } from './legacy.js';
 import { answerError, readBody } from './listener.js';
 import { Reply } from './reply.js';
@@ -27,9 +26,7 @@ import { SseReader } from './sse-stream.js';
 /** Messages in one batch; a client that needs more sends two. */
 const MAX_BATCH = 100;
 
-export interface StreamableOptions {
-  manager: SessionManager;
-  attachments: Attachments;
+export interface StreamableOptions extends IntroduceOptions {
   store: Store;
   instance: string;
   maxBody: number;
@@ -273,11 +270,20 @@ export class StreamableEndpoint {
   }
 }
 
-/** `/mcp/s/NAME`, or the header X-MCP-Session. */
+/**
+ * `/mcp/s/NAME`, or the header X-MCP-Session.
+ * @throws {ProxyError} NOT_FOUND
+ */
 function addressOf(request: IncomingMessage, path: string): string | undefined {
-  const [, name] = /^\/s\/([^/]+)$/.exec(path) ?? [];
   const header = request.headers['x-mcp-session'];
-  return name === undefined ? (typeof header === 'string' ? header : undefined) : decodeURIComponent(name);
+  if (path === '' || path === '/') return typeof header === 'string' ? header : undefined;
+  const [, name] = /^\/s\/([^/]+)$/.exec(path) ?? [];
+  try {
+    if (name !== undefined) return decodeURIComponent(name);
+  } catch {
+    // A broken escape is no name.
+  }
+  throw new ProxyError('NOT_FOUND', 'Nothing is here. A session is at …/s/NAME.');
 }
 
 function sessionKey(request: IncomingMessage): string | undefined {

@@ -49,6 +49,10 @@ const TABLE = {
 /** The stable code of a failure. */
 export type ErrorCode = keyof typeof TABLE;
 
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(TABLE, code);
+}
+
 /** A JSON-RPC error object as it stands on the wire. */
 export interface ErrorObject {
   code: number;

@@ -2,6 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { API_PATH } from './admin/api-path.js';
+import { Api, refuse } from './admin/api.js';
 import { localDoor, type Door } from './admin/door.js';
 import { createAuthenticate, isAuthenticated } from './auth/authenticate.js';
 import { LOCAL_PRINCIPAL, type Principal } from './auth/principal.js';
@@ -9,7 +11,7 @@ import { Catalog } from './catalog/catalog.js';
 import { systemClock, type Clock } from './clock.js';
 import type { Config } from './config/schema.js';
 import { createConnect } from './downstream/connect.js';
-import { clearLeftovers, registerInstance } from './downstream/leftovers.js';
+import { clearLeftovers, registerInstance } from './leftovers.js';
 import { ProxyError } from './errors.js';
 import { log } from './logger.js';
 import { Attachments } from './session/attachments.js';
@@ -22,7 +24,8 @@ import { ModelTools } from './session/tools.js';
 import { openSqliteStore } from './store/sqlite.js';
 import type { Store } from './store/types.js';
 import { isLoopback } from './upstream/guard.js';
-import { Listener, type Handler } from './upstream/listener.js';
+import { Listener, readBody, type Handler } from './upstream/listener.js';
+import { METADATA_PATH, challengeOf, metadataHandler } from './upstream/metadata.js';
 import { StdioEndpoint } from './upstream/stdio.js';
 import { StreamableEndpoint } from './upstream/streamable.js';
 
@@ -47,6 +50,7 @@ export class SessionProxy {
   readonly #sessions: SessionOperations;
   readonly #contents: SessionContents;
   #listener: Listener | undefined;
+  #api: Api | undefined;
   #stopping: Promise<void> | undefined;
 
   /** @throws {ProxyError} STORE_FAILED */
@@ -87,7 +91,7 @@ export class SessionProxy {
   /** What a principal can do with sessions. */
   door(who: Principal = LOCAL_PRINCIPAL): Door {
     const servers = this.#config.servers.map(({ name, kind, scope }) => ({ name, kind, scope }));
-    return localDoor(this.#sessions, this.#contents, servers, who);
+    return localDoor(this.#sessions, this.#contents, servers, who, () => this.#store.write(() => {}));
   }
 
   /**
@@ -104,26 +108,37 @@ export class SessionProxy {
           `under which names the proxy is reached (listen.allowedHosts).`,
       );
     }
+    const authenticate = createAuthenticate(auth);
     const endpoint = new StreamableEndpoint({
       manager: this.#manager,
       attachments: this.#attachments,
+      unidentified: this.#config.sessions.unidentified,
       store: this.#store,
       instance: this.#instance,
       maxBody: listen.maxBody,
-      authenticate: createAuthenticate(auth),
+      authenticate,
     });
-    const health: Handler = (_, response) => {
-      response.writeHead(200, { 'Content-Type': 'application/json' }).end('{"status":"ok"}');
-      return Promise.resolve();
-    };
-    this.#listener = new Listener(
-      listen,
-      new Map<string, Handler>([
-        [listen.path, (request, response) => endpoint.handle(request, response)],
-        [`${listen.path}/`, (request, response, path) => endpoint.handle(request, response, path)],
-        ['/health', health],
-      ]),
-    );
+    const api = new Api({
+      authenticate,
+      door: (who) => this.door(who),
+      readBody: (request) => readBody(request, listen.maxBody),
+    });
+    this.#api = api;
+    const apiHandler: Handler = (request, response, path) => api.handle(request, response, path);
+    apiHandler.refuse = refuse;
+    const routes = new Map<string, Handler>([
+      [listen.path, (request, response) => endpoint.handle(request, response)],
+      [`${listen.path}/`, (request, response, path) => endpoint.handle(request, response, path)],
+      [API_PATH, apiHandler],
+      [`${API_PATH}/`, apiHandler],
+      ['/health', sayStatus('ok')],
+      ['/ready', sayStatus('ready')],
+    ]);
+    if (auth.jwt) {
+      const metadata = metadataHandler(auth.jwt, listen.path);
+      routes.set(METADATA_PATH, metadata).set(`${METADATA_PATH}${listen.path}`, metadata);
+    }
+    this.#listener = new Listener(listen, routes, auth.jwt && challengeOf(auth.jwt));
     const { address, family, port } = await this.#listener.listen();
     const host = family === 'IPv6' ? `[${address}]` : address;
     this.#store.processes.setUrl(this.#instance, `http://${host}:${port}`);
@@ -135,6 +150,7 @@ export class SessionProxy {
     const endpoint = new StdioEndpoint({
       manager: this.#manager,
       attachments: this.#attachments,
+      unidentified: this.#config.sessions.unidentified,
       store: this.#store,
       input,
       output,
@@ -165,6 +181,7 @@ export class SessionProxy {
       await new Promise<void>((resolve) => this.#clock.after(DRAIN_POLL, resolve));
     }
     await this.#manager.stop('was stopped with the proxy');
+    this.#api?.close();
     // What was just answered is on its way to the sockets.
     await new Promise<void>((resolve) => this.#clock.after(DRAIN_POLL, resolve));
     await this.#listener?.close();
@@ -172,6 +189,14 @@ export class SessionProxy {
     this.#store.close();
     log.proxy.info('Stopped.');
   }
+}
+
+/** Answers programs that watch over this one; while it stops, the listener answers for it. */
+function sayStatus(status: string): Handler {
+  return (_, response) => {
+    response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify({ status }));
+    return Promise.resolve();
+  };
 }
 
 /** Folders of sessions stand beside the store, in a folder of its name. */

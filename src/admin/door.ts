@@ -1,4 +1,5 @@
 import type { Principal } from '../auth/principal.js';
+import { asProxyError } from '../errors.js';
 import type { Fields } from '../protocol/messages.js';
 import type { EventView, SessionContents, ToolResult } from '../session/contents.js';
 import type { EventQuery } from '../session/history.js';
@@ -6,6 +7,7 @@ import type { ItemResult, ListQuery, NewSession, SessionOperations } from '../se
 import type { BindingInfo, ServerChange } from '../session/servers.js';
 import type { SaveOptions, StateValue } from '../session/state.js';
 import type { SessionView } from '../session/view.js';
+import { harmless } from './tail.js';
 
 export type {
   BindingInfo,
@@ -47,6 +49,19 @@ export interface Snapshot {
   value: unknown;
 }
 
+/** One of the calls of a batch. */
+export interface ToolCall {
+  tool: string;
+  arguments?: Fields;
+}
+
+export interface BatchOptions {
+  /** All at once instead of one after the other. */
+  parallel?: boolean;
+  /** Makes no more calls after one that failed, or whose result says so; true by default, of no use to parallel ones. */
+  stopOnError?: boolean;
+}
+
 /** A configured server, as programs may know it: nothing of its command line, environment or headers. */
 export interface ServerView {
   name: string;
@@ -82,6 +97,8 @@ export interface Door extends AsyncDisposable {
   createMany(items: NewSession[]): Promise<ItemResult<SessionView>[]>;
   closeMany(refs: string[]): Promise<ItemResult<boolean>[]>;
   share(ref: string, alias: string, principals: string[]): Promise<SessionView>;
+  /** Pauses all sessions of a principal, also under requests; for administrators. @returns how many */
+  disconnect(principal: string): Promise<number>;
   servers(): Promise<ServerView[]>;
   bind(ref: string, server: string): Promise<SessionView>;
   unbind(ref: string, server: string): Promise<SessionView>;
@@ -90,6 +107,8 @@ export interface Door extends AsyncDisposable {
   clearCache(ref: string): Promise<void>;
   /** @param ref undefined for a session that lasts for this call */
   callTool(ref: string | undefined, tool: string, args?: Fields): Promise<ToolResult>;
+  /** @returns what became of each call that was made, in their order */
+  callMany(ref: string, calls: ToolCall[], options?: BatchOptions): Promise<ItemResult<ToolResult>[]>;
   getState(ref: string): Promise<Fields>;
   getValue(ref: string, key: string): Promise<StateValue>;
   setValue(
@@ -110,55 +129,106 @@ export interface Door extends AsyncDisposable {
   follow(ref: string, onevent: (event: EventView) => void): Promise<() => void>;
 }
 
-/** The door to sessions of this process. */
+/**
+ * The door to sessions of this process.
+ * @param stored resolves when everything that was done so far is on disk
+ */
 export function localDoor(
   sessions: SessionOperations,
   contents: SessionContents,
   servers: readonly ServerView[],
   who: Principal,
+  stored: () => Promise<void>,
 ): Door {
   // A function that fails at once fails as the promise does elsewhere.
   const soon = <T>(run: () => T | Promise<T>): Promise<T> => Promise.resolve().then(run);
+  // What was answered survives a crash, and whoever asks next finds it done.
+  const done = <T>(run: () => T | Promise<T>): Promise<T> => soon(run).finally(stored);
   return {
-    create: (options) => soon(() => sessions.create(who, options)),
-    getOrCreate: (options) => soon(() => sessions.getOrCreate(who, options)),
+    create: (options) => done(() => sessions.create(who, options)),
+    getOrCreate: (options) => done(() => sessions.getOrCreate(who, options)),
     find: (ref, scope) => soon(() => sessions.find(who, ref, scope)),
     info: (ref) => soon(() => sessions.info(who, ref)),
     list: (query) => soon(() => sessions.list(who, query)),
     stats: () => soon(() => ({ ...sessions.stats() })),
-    extend: (ref, seconds) => soon(() => sessions.extend(who, ref, seconds)),
-    refresh: (ref) => soon(() => sessions.refresh(who, ref)),
-    refreshAll: () => soon(() => sessions.refreshAll(who)),
-    pause: (ref, force) => soon(() => sessions.pause(who, ref, force)),
-    resume: (ref) => soon(() => sessions.resume(who, ref)),
-    restart: (ref) => soon(() => sessions.restart(who, ref)),
-    recover: (ref) => soon(() => sessions.recover(who, ref)),
-    update: (ref, change) => soon(() => sessions.update(who, ref, change)),
-    fork: (ref, name) => soon(() => sessions.fork(who, ref, name)),
-    close: (ref, options) => soon(() => sessions.close(who, ref, options)),
-    closeAll: () => soon(() => sessions.closeAll(who)),
-    collect: () => soon(() => sessions.collect()),
-    createMany: (items) => soon(() => sessions.createMany(who, items)),
-    closeMany: (refs) => soon(() => sessions.closeMany(who, refs)),
-    share: (ref, alias, principals) => soon(() => sessions.share(who, ref, alias, principals)),
+    extend: (ref, seconds) => done(() => sessions.extend(who, ref, seconds)),
+    refresh: (ref) => done(() => sessions.refresh(who, ref)),
+    refreshAll: () => done(() => sessions.refreshAll(who)),
+    pause: (ref, force) => done(() => sessions.pause(who, ref, force)),
+    resume: (ref) => done(() => sessions.resume(who, ref)),
+    restart: (ref) => done(() => sessions.restart(who, ref)),
+    recover: (ref) => done(() => sessions.recover(who, ref)),
+    update: (ref, change) => done(() => sessions.update(who, ref, change)),
+    fork: (ref, name) => done(() => sessions.fork(who, ref, name)),
+    close: (ref, options) => done(() => sessions.close(who, ref, options)),
+    closeAll: () => done(() => sessions.closeAll(who)),
+    collect: () => done(() => sessions.collect()),
+    createMany: (items) => done(() => sessions.createMany(who, items)),
+    closeMany: (refs) => done(() => sessions.closeMany(who, refs)),
+    share: (ref, alias, principals) => done(() => sessions.share(who, ref, alias, principals)),
+    disconnect: (principal) => done(() => disconnect(sessions, who, principal)),
     servers: () => soon(() => [...servers]),
-    bind: (ref, server) => soon(() => contents.bind(who, ref, server)),
-    unbind: (ref, server) => soon(() => contents.unbind(who, ref, server)),
-    reinitialize: (ref, server, change) => soon(() => contents.reinitialize(who, ref, server, change)),
+    bind: (ref, server) => done(() => contents.bind(who, ref, server)),
+    unbind: (ref, server) => done(() => contents.unbind(who, ref, server)),
+    reinitialize: (ref, server, change) => done(() => contents.reinitialize(who, ref, server, change)),
     listTools: (ref) => soon(() => contents.listTools(who, ref)),
-    clearCache: (ref) => soon(() => contents.clearCache(who, ref)),
-    callTool: (ref, tool, args) => soon(() => contents.callTool(who, ref, tool, args)),
+    clearCache: (ref) => done(() => contents.clearCache(who, ref)),
+    callTool: (ref, tool, args) => done(() => contents.callTool(who, ref, tool, args)),
+    callMany: (ref, calls, options) =>
+      done(() => {
+        const { id } = sessions.info(who, ref);
+        return callEach(calls, (call) => contents.callTool(who, id, call.tool, call.arguments), options);
+      }),
     getState: (ref) => soon(() => contents.getState(who, ref)),
     getValue: (ref, key) => soon(() => contents.getValue(who, ref, key)),
-    setValue: (ref, key, value, options) => soon(() => contents.setValue(who, ref, key, value, options)),
-    deleteValue: (ref, key, options) => soon(() => contents.deleteValue(who, ref, key, options)),
-    saveSnapshot: (ref, name, value) => soon(() => contents.saveSnapshot(who, ref, name, value)),
+    setValue: (ref, key, value, options) => done(() => contents.setValue(who, ref, key, value, options)),
+    deleteValue: (ref, key, options) => done(() => contents.deleteValue(who, ref, key, options)),
+    saveSnapshot: (ref, name, value) => done(() => contents.saveSnapshot(who, ref, name, value)),
     loadSnapshot: (ref, name, revision) => soon(() => contents.loadSnapshot(who, ref, name, revision)),
     listSnapshots: (ref, name) => soon(() => contents.listSnapshots(who, ref, name)),
-    rollback: (ref, name, revision) => soon(() => contents.rollback(who, ref, name, revision)),
-    events: (ref, query) => soon(() => contents.events(who, ref, query)),
-    appendEvent: (ref, track, type, data) => soon(() => contents.appendEvent(who, ref, track, type, data)),
-    follow: (ref, onevent) => soon(() => contents.follow(who, ref, onevent)),
+    rollback: (ref, name, revision) => done(() => contents.rollback(who, ref, name, revision)),
+    // An event is numbered before it is stored.
+    events: (ref, query) => stored().then(() => contents.events(who, ref, query)),
+    appendEvent: (ref, track, type, data) => done(() => contents.appendEvent(who, ref, track, type, data)),
+    follow: (ref, onevent) => soon(() => contents.follow(who, ref, harmless(onevent))),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
+}
+
+async function disconnect(sessions: SessionOperations, who: Principal, principal: string): Promise<number> {
+  let paused = 0;
+  let cursor: string | undefined;
+  do {
+    const page = sessions.list(who, {
+      principal,
+      states: ['idle', 'active', 'error'],
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    await Promise.all(page.sessions.map(({ id }) => sessions.pause(who, id, true)));
+    paused += page.sessions.length;
+    cursor = page.nextCursor;
+  } while (cursor !== undefined);
+  return paused;
+}
+
+async function callEach(
+  calls: readonly ToolCall[],
+  run: (call: ToolCall) => Promise<ToolResult>,
+  { parallel = false, stopOnError = true }: BatchOptions = {},
+): Promise<ItemResult<ToolResult>[]> {
+  const settle = async (call: ToolCall): Promise<ItemResult<ToolResult>> => {
+    try {
+      return { ok: true, value: await run(call) };
+    } catch (error) {
+      return { ok: false, error: asProxyError(error).toJsonRpc() };
+    }
+  };
+  if (parallel) return Promise.all(calls.map(settle));
+  const results: ItemResult<ToolResult>[] = [];
+  for (const call of calls) {
+    const result = await settle(call);
+    results.push(result);
+    if (stopOnError && (!result.ok || result.value.isError === true)) break;
+  }
+  return results;
 }

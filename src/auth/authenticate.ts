@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { AuthConfig } from '../config/schema.js';
-import { ProxyError } from '../errors.js';
 import { createJwtVerifier } from './jwt.js';
 import { LOCAL_PRINCIPAL, type Principal } from './principal.js';
 import { StaticTokens } from './tokens.js';
+import { unauthorized } from './unauthorized.js';
 
 /** Says who sent a request. @throws {ProxyError} UNAUTHORIZED */
 export type Authenticate = (headers: IncomingHttpHeaders) => Principal | Promise<Principal>;
@@ -32,10 +32,6 @@ export function createAuthenticate(config: AuthConfig): Authenticate {
 /** Whether requests are asked who they are. */
 export function isAuthenticated({ tokens, jwt, trustedHeader }: AuthConfig): boolean {
   return tokens.length > 0 || jwt !== undefined || trustedHeader !== undefined;
-}
-
-export function unauthorized(what: string, cause?: unknown): ProxyError {
-  return new ProxyError('UNAUTHORIZED', `Authentication is needed. ${what}`, { cause });
 }
 
 /** RFC 6750: the scheme is case-insensitive; a token in the query is never read. */

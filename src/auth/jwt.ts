@@ -9,8 +9,8 @@ import {
 } from 'jose';
 import type { JwtConfig } from '../config/schema.js';
 import { ProxyError, messageOf } from '../errors.js';
-import { unauthorized } from './authenticate.js';
 import type { Principal } from './principal.js';
+import { unauthorized } from './unauthorized.js';
 
 /** Asymmetric only: a shared secret in a JWKS would let every verifier mint tokens. */
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];

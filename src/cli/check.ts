@@ -14,6 +14,7 @@ import { Binding } from '../session/binding.js';
 import { openSqliteStore } from '../store/sqlite.js';
 import type { Store } from '../store/types.js';
 import { EXIT_FAILED } from './exit.js';
+import { table } from './table.js';
 
 interface CheckOptions {
   config?: string;
@@ -128,15 +129,8 @@ function print(config: Config, findings: Finding[]): void {
       String(prompts.length),
     ]),
   ];
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   console.log();
-  for (const row of rows)
-    console.log(
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    );
+  console.log(table(rows));
   for (const { server, error, tools } of findings) {
     console.log();
     console.log(error === undefined ? `${server}: ${tools.join(', ') || 'no tools'}` : error);

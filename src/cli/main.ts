@@ -2,15 +2,20 @@
 import { Command, Option } from 'commander';
 import { LOG_LEVELS } from '../logger.js';
 import { VERSION } from '../version.js';
-import { check } from './check.js';
 import { guarded } from './exit.js';
-import { schema } from './schema.js';
-import { serve } from './serve.js';
+import { addSessions } from './sessions.js';
 
 const program = new Command('mcp-session-proxy')
   .description('Sticky, isolated, durable sessions in front of any MCP server.')
   .version(VERSION)
-  .enablePositionalOptions();
+  .enablePositionalOptions()
+  .exitOverride();
+
+/** A command loads what it needs itself: people wait for `sessions ls`. */
+const lazily =
+  <Options>(load: () => Promise<(options: Options) => Promise<void> | void>) =>
+  async (options: Options) =>
+    (await load())(options);
 
 const config = () =>
   new Option('-c, --config <file>', 'config file; default: ./mcp-proxy.yaml, then the user config folder');
@@ -25,7 +30,7 @@ program
   .option('--stdio', 'serve one client on stdin and stdout; the default when stdin is a pipe')
   .option('--session <name>', 'the session that the client on stdin attaches to')
   .addOption(level())
-  .action(guarded(serve));
+  .action(lazily(async () => (await import('./serve.js')).serve));
 
 program
   .command('check')
@@ -33,8 +38,13 @@ program
   .addOption(config())
   .option('--json', 'print JSON instead of a table')
   .addOption(level().default('error'))
-  .action(guarded(check));
+  .action(lazily(async () => (await import('./check.js')).check));
 
-program.command('schema').description('print the JSON Schema of the config file').action(guarded(schema));
+program
+  .command('schema')
+  .description('print the JSON Schema of the config file')
+  .action(lazily(async () => (await import('./schema.js')).schema));
 
-await program.parseAsync();
+addSessions(program);
+
+await guarded(() => program.parseAsync());

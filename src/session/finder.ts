@@ -1,4 +1,5 @@
-import { EVERYBODY, type Principal } from '../auth/principal.js';
+import type { Principal } from '../auth/principal.js';
+import { EVERYBODY } from './access.js';
 import { ProxyError } from '../errors.js';
 import { checkName } from './ids.js';
 import type { SessionManager } from './manager.js';

@@ -96,9 +96,10 @@ export class History {
     const seq = before + 1;
     this.#last.set(track, seq);
     const at = this.#clock.now();
-    let text = JSON.stringify(data);
-    if (text.length > LONGEST_BODY) text = JSON.stringify(digest(text));
-    if (track === MAIN_TRACK) for (const follow of this.#followers) follow({ seq, at, type, data });
+    const whole = JSON.stringify(data);
+    const kept = whole.length > LONGEST_BODY ? digest(whole) : data;
+    if (track === MAIN_TRACK) for (const follow of this.#followers) follow({ seq, at, type, data: kept });
+    const text = kept === data ? whole : JSON.stringify(kept);
     return () => events.append(session, track, { seq, at, type, data: text }, this.#config.keep);
   }
 

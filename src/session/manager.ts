@@ -1,4 +1,5 @@
-import { EVERYBODY, mayUse, type Principal } from '../auth/principal.js';
+import type { Principal } from '../auth/principal.js';
+import { EVERYBODY, mayUse } from './access.js';
 import type { Clock } from '../clock.js';
 import type { ServerConfig, SessionsConfig } from '../config/schema.js';
 import { ProxyError, messageOf } from '../errors.js';

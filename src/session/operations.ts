@@ -1,4 +1,5 @@
-import { EVERYBODY, type Principal } from '../auth/principal.js';
+import type { Principal } from '../auth/principal.js';
+import { EVERYBODY } from './access.js';
 import { ProxyError, asProxyError, type ErrorObject } from '../errors.js';
 import type { Fields } from '../protocol/messages.js';
 import type { SessionState } from '../store/types.js';
@@ -6,10 +7,14 @@ import type { Finder } from './finder.js';
 import { checkName } from './ids.js';
 import type { CreateOptions, SessionManager } from './manager.js';
 import type { Session } from './session.js';
+import { isAppKey } from './state.js';
 import { cursorOf, parseCursor, viewOf, type SessionView } from './view.js';
 
 const DEFAULT_PAGE = 20;
 const LARGEST_PAGE = 500;
+
+/** Beyond it a deadline would be past the last date there is a notation for. */
+const LONGEST_SECONDS = 315_360_000; // ten years
 
 /** Why a session was stopped by hand; completes "the server …". */
 const ON_REQUEST = 'was stopped on request';
@@ -70,9 +75,17 @@ export class SessionOperations {
     who: Principal,
     options: NewSession & { name: string },
   ): Promise<SessionView & { existed: boolean }> {
-    const found = this.#finder.byName(who, options.name, options.scope ?? 'agent');
+    const { name, scope = 'agent' } = options;
+    const found = this.#finder.byName(who, name, scope);
     if (found) return { ...viewOf(found), existed: true };
-    return { ...viewOf(await this.#make(who, options)), existed: false };
+    try {
+      return { ...viewOf(await this.#make(who, options)), existed: false };
+    } catch (error) {
+      // Another process on the same store was quicker.
+      const first = this.#finder.byName(who, name, scope);
+      if (first) return { ...viewOf(first), existed: true };
+      throw error;
+    }
   }
 
   /** @returns null for what is not there, is closed, or is somebody else's */
@@ -119,9 +132,7 @@ export class SessionOperations {
 
   /** Moves the deadline by exactly so many seconds. */
   extend(who: Principal, ref: string, seconds: number): SessionView {
-    if (!Number.isFinite(seconds) || seconds <= 0) {
-      throw new ProxyError('INVALID_PARAMS', `seconds must be a number above 0, not ${seconds}.`);
-    }
+    checkSeconds('seconds', seconds);
     return this.#change(who, ref, (session) => session.extend(seconds * 1000));
   }
 
@@ -185,6 +196,7 @@ export class SessionOperations {
         `Session "${ref}" has requests under way. Change it when they are done.`,
       );
     }
+    checkSeconds('ttlSeconds', change.ttlSeconds);
     if (change.name !== undefined) session.rename(change.name === null ? null : checkName(change.name));
     session.configure({
       ...(change.ttlSeconds === undefined
@@ -236,12 +248,23 @@ export class SessionOperations {
 
   /** Closes all sessions of the principal. */
   async closeAll(who: Principal): Promise<number> {
-    const { sessions } = this.list(who, { principal: who.id, limit: LARGEST_PAGE });
-    await this.closeMany(
-      who,
-      sessions.map(({ id }) => id),
-    );
-    return sessions.length;
+    let closed = 0;
+    for (let more = true; more;) {
+      const own = this.#manager.list({
+        principals: [who.id],
+        states: ['idle', 'active', 'paused', 'error'],
+        limit: LARGEST_PAGE,
+      });
+      const ends = await this.closeMany(
+        who,
+        own.map(({ id }) => id),
+      );
+      await this.#manager.store(() => {}); // the next list must not find them again
+      const ended = ends.filter((end) => end.ok && end.value).length;
+      closed += ended;
+      more = own.length === LARGEST_PAGE && ended > 0;
+    }
+    return closed;
   }
 
   /** Lets others use the session under an alias: principals by id, or `*` for everybody. */
@@ -258,12 +281,21 @@ export class SessionOperations {
     who: Principal,
     { scope, ttlSeconds, state = {}, bind = false, ...options }: NewSession,
   ): Promise<Session> {
+    checkSeconds('ttlSeconds', ttlSeconds);
+    if (!who.admin && Object.keys(state).some(isAppKey))
+      throw new ProxyError('FORBIDDEN', "app: keys are everybody's: only administrators set them.");
     const owner = scope === 'store' ? { id: EVERYBODY, admin: false } : who;
     const session = this.#manager.create(owner, {
       ...options,
       ...(ttlSeconds === undefined ? {} : { ttl: ttlSeconds * 1000 }),
     });
-    for (const [key, value] of Object.entries(state)) session.values.set(key, value);
+    try {
+      for (const [key, value] of Object.entries(state)) session.values.set(key, value);
+    } catch (error) {
+      await this.#manager.close(session, ON_REQUEST);
+      this.#manager.purge(session.id);
+      throw error;
+    }
     if (bind) await session.servers.start();
     return session;
   }
@@ -273,6 +305,15 @@ export class SessionOperations {
     change(session);
     return viewOf(session);
   }
+}
+
+/** @throws {ProxyError} INVALID_PARAMS */
+function checkSeconds(field: string, seconds: number | null | undefined): void {
+  if (seconds === undefined || seconds === null || (seconds > 0 && seconds <= LONGEST_SECONDS)) return;
+  throw new ProxyError(
+    'INVALID_PARAMS',
+    `${field} must be a number above 0, ${LONGEST_SECONDS} at most, not ${seconds}.`,
+  );
 }
 
 async function each<Item, T>(items: Item[], run: (item: Item) => Promise<T>): Promise<ItemResult<T>[]> {

@@ -68,8 +68,15 @@ export class SessionState {
     return Object.fromEntries(rows.map(({ key, value }) => [key, JSON.parse(value) as unknown]));
   }
 
-  /** Makes the session's own keys these and no others. */
+  /**
+   * Makes the session's own keys these and no others.
+   * @throws {ProxyError} STATE_KEY_INVALID, and then nothing is changed
+   */
   replaceOwn(values: Fields): void {
+    for (const key of Object.keys(values)) {
+      if (this.#place(key).level === 'session') continue;
+      throw new ProxyError('STATE_KEY_INVALID', `"${key}" is no key of a session's own state. Leave it out.`);
+    }
     for (const key of Object.keys(this.own())) if (!Object.hasOwn(values, key)) this.delete(key);
     for (const [key, value] of Object.entries(values)) this.set(key, value);
   }

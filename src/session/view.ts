@@ -1,5 +1,5 @@
 import type { SessionRow, SessionState } from '../store/types.js';
-import { EVERYBODY } from '../auth/principal.js';
+import { EVERYBODY } from './access.js';
 import type { BindingInfo } from './servers.js';
 import type { Session } from './session.js';
 

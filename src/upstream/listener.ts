@@ -12,7 +12,11 @@ const HEADERS_TIMEOUT = 10_000;
 const REQUEST_TIMEOUT = 30_000;
 const KEEP_ALIVE_TIMEOUT = 75_000; // longer than the pools of common clients, so that theirs end first
 
-export type Handler = (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void>;
+export interface Handler {
+  (request: IncomingMessage, response: ServerResponse, path: string): Promise<void>;
+  /** Answers with a failure, also one from before it was asked; by default as a JSON-RPC error. */
+  refuse?: (response: ServerResponse, error: ProxyError) => void;
+}
 
 /** Handlers by path. One that ends with a slash takes all below it, and is given what follows. */
 export type Routes = ReadonlyMap<string, Handler>;
@@ -21,12 +25,19 @@ export type Routes = ReadonlyMap<string, Handler>;
 export class Listener {
   readonly #config: ListenConfig;
   readonly #routes: Routes;
+  readonly #challenge: (request: IncomingMessage) => string;
   readonly #server: Server;
   #draining = false;
 
-  constructor(config: ListenConfig, routes: Routes) {
+  /** @param challenge the WWW-Authenticate header of a 401 */
+  constructor(
+    config: ListenConfig,
+    routes: Routes,
+    challenge: (request: IncomingMessage) => string = () => 'Bearer',
+  ) {
     this.#config = config;
     this.#routes = routes;
+    this.#challenge = challenge;
     this.#server = createServer(
       {
         maxHeaderSize: MAX_HEADER_BYTES,
@@ -79,18 +90,21 @@ export class Listener {
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', (error) => log.upstream.debug(error.message));
+    const [path = ''] = (request.url ?? '').split('?');
+    const [handler, rest] = this.#find(path);
     try {
       checkCaller(request, this.#config);
       if (this.#draining)
         throw new ProxyError('SHUTTING_DOWN', 'The proxy is shutting down. Try again in a moment.');
-      const [path = ''] = (request.url ?? '').split('?');
-      const [handler, rest] = this.#find(path);
       if (!handler)
         throw new ProxyError('NOT_FOUND', `Nothing is here. The MCP endpoint is ${this.#config.path}.`);
       await handler(request, response, rest);
-    } catch (error) {
-      if (!(error instanceof ProxyError)) log.upstream.error({ err: error }, messageOf(error));
-      answerError(response, asProxyError(error));
+    } catch (thrown) {
+      if (!(thrown instanceof ProxyError)) log.upstream.error({ err: thrown }, messageOf(thrown));
+      const error = asProxyError(thrown);
+      if (error.status === 401 && !response.headersSent)
+        response.setHeader('WWW-Authenticate', this.#challenge(request));
+      (handler?.refuse ?? answerError)(response, error);
     }
   }
 }
@@ -105,10 +119,6 @@ export function answerError(response: ServerResponse, error: ProxyError, id: Id 
     ...(error.status === 503 ? { 'Retry-After': '5' } : {}),
     // What was not read of the body must not be taken for the next request.
     ...(error.status === 413 || error.code === 'SHUTTING_DOWN' ? { Connection: 'close' } : {}),
-    // RFC 9728: where the client learns whom to ask for a token.
-    ...(error.status === 401
-      ? { 'WWW-Authenticate': `Bearer resource_metadata="${metadataUrl(response.req)}"` }
-      : {}),
     ...(error.status === 405 ? { Allow: 'GET, POST, DELETE' } : {}),
   });
   response.end(body);
@@ -148,11 +158,3 @@ export function readBody(request: IncomingMessage, limit: number): Promise<strin
 }
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
-
-/** Path of the OAuth protected-resource metadata. */
-export const METADATA_PATH = '/.well-known/oauth-protected-resource';
-
-/** Its URL, as the caller reaches us. */
-export function metadataUrl(request: IncomingMessage): string {
-  return `http://${request.headers.host ?? 'localhost'}${METADATA_PATH}`;
-}

@@ -84,9 +84,7 @@ test('without a token, or with a wrong one, nothing is answered but how to get i
   for (const client of [new RawClient(proxy.url), as('wrong-wrong-wrong', proxy.url)]) {
     const response = await client.post({ jsonrpc: '2.0', id: 1, method: 'initialize', params: {} });
     expect(response.status).toBe(401);
-    expect(response.headers.get('www-authenticate')).toMatch(
-      /^Bearer resource_metadata="http:\/\/127\.0\.0\.1:\d+\/\.well-known\//,
-    );
+    expect(response.headers.get('www-authenticate')).toBe('Bearer');
   }
   expect(proxy.stderr).not.toContain('secret-token');
 });

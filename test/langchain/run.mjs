@@ -24,7 +24,9 @@ const proxy = new SessionProxy({ config: loadConfig(file) });
 try {
   const url = await proxy.listen();
   const tools = async (session) => {
-    const client = new MultiServerMCPClient({ mcpServers: { counter: { transport: 'http', url: `${url}/s/${session}` } } });
+    const client = new MultiServerMCPClient({
+      mcpServers: { counter: { transport: 'http', url: `${url}/s/${session}` } },
+    });
     return { client, increment: (await client.getTools()).find(({ name }) => name.endsWith('increment')) };
   };
   const counts = [];

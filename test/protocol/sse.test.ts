@@ -12,7 +12,11 @@ function parse(stream: string): { events: Event[]; lastEventId: string; retry: n
   const events: Event[] = [];
   let [data, type, lastEventId] = ['', '', ''];
   let retry: number | undefined;
-  for (const line of stream.replace(/^\uFEFF/, '').split(/\r\n|\r|\n/)) {
+  // What follows the last line break is no line.
+  for (const line of stream
+    .replace(/^\uFEFF/, '')
+    .split(/\r\n|\r|\n/)
+    .slice(0, -1)) {
     if (line === '') {
       if (data !== '') events.push({ type: type || 'message', data: data.slice(0, -1), lastEventId });
       [data, type] = ['', ''];

@@ -1,5 +1,13 @@
 import Database from 'better-sqlite3';
-import { existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ProxyError } from '../../src/errors.js';
@@ -43,7 +51,7 @@ test.runIf(process.platform !== 'win32')('a store that others could read is clos
   using folder = new TemporaryFolder();
   const file = join(folder.path, 'sessions.db');
   openSqliteStore(file).close();
-  writeFileSync(file, readFileSync(file), { mode: 0o644 });
+  chmodSync(file, 0o644);
   openSqliteStore(file).close();
   expect(mode(file)).toBe('600');
 });

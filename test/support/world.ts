@@ -4,13 +4,14 @@ import { configSchema, type SessionsConfig } from '../../src/config/schema.js';
 import type { ConnectContext } from '../../src/downstream/types.js';
 import type { ProxyError } from '../../src/errors.js';
 import type { Fields, Id, Notification, Outcome } from '../../src/protocol/messages.js';
+import { Attachments } from '../../src/session/attachments.js';
 import { Exchange, type Asked, type Asking, type Outlet } from '../../src/session/exchange.js';
 import { SessionManager } from '../../src/session/manager.js';
 import type { Session } from '../../src/session/session.js';
 import { openSqliteStore } from '../../src/store/sqlite.js';
 import type { Store } from '../../src/store/types.js';
 import { ManualClock } from './clock.js';
-import { FakeConnection, polite, type Manners } from './fake-server.js';
+import { CAPABILITIES, FakeConnection, polite, type Manners } from './fake-server.js';
 import { serverConfigs } from './servers.js';
 
 export interface WorldOptions {
@@ -31,6 +32,7 @@ export class World {
   readonly clock: ManualClock;
   readonly store: Store;
   readonly manager: SessionManager;
+  readonly attachments: Attachments;
   /** Every start of a server, in order. */
   readonly connections: FakeConnection[] = [];
   /** What a start waits for. */
@@ -40,6 +42,8 @@ export class World {
   /** Starts that were asked for, also those that failed. */
   starts = 0;
   manners: Manners;
+  /** What servers that start from now on say they can. */
+  capabilities = CAPABILITIES;
   #started: (() => void)[] = [];
 
   constructor(options: WorldOptions = {}) {
@@ -62,6 +66,7 @@ export class World {
         const connection = new FakeConnection(config, context, number, (request, on) =>
           this.manners(request, on),
         );
+        connection.description.capabilities = this.capabilities;
         // No process is gone before the next commit.
         connection.leaving = () => this.committed();
         this.connections.push(connection);
@@ -71,6 +76,7 @@ export class World {
       folder: (owner) => `/folders/${owner}`,
       removeFolder: () => {},
     });
+    this.attachments = new Attachments(this.manager, this.store, this.clock);
   }
 
   session(name?: string): Session {

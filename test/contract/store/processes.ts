@@ -12,7 +12,9 @@ export function keepsProcesses(medium: Medium): void {
     processes.registerInstance('b', mark(2), 20);
     processes.removeInstance('a');
     processes.removeInstance('nobody');
-    expect(processes.instances()).toEqual([{ id: 'b', mark: mark(2) }]);
+    expect(processes.instances()).toEqual([{ id: 'b', mark: mark(2), url: null }]);
+    processes.setUrl('b', 'http://127.0.0.1:1/mcp');
+    expect(processes.instances()).toMatchObject([{ id: 'b', url: 'http://127.0.0.1:1/mcp' }]);
   });
 
   test('children are told with the proxy that started them', () => {

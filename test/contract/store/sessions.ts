@@ -140,6 +140,15 @@ export function keepsSessions(medium: Medium): void {
     expect(left('young', 101)).toEqual(['young', 'young', 3, 1, 1, 1]);
   });
 
+  test('with an old session go also events that nobody has read', () => {
+    using place = new Place(medium);
+    const { sessions, events } = place.store;
+    sessions.insert(sessionRow('old'));
+    events.append('old', 'main', { seq: 1, at: 1, type: 't', data: '{}' }, 10);
+    sessions.purge(500, 10);
+    expect(events.last('old', 'main', 10)).toEqual([]);
+  });
+
   test('an attachment is found by its key’s hash, introduces itself anew and leaves', () => {
     using place = new Place(medium);
     const { attachments } = place.store;

@@ -1,6 +1,6 @@
-import { log } from '../logger.js';
-import type { ProcessMark, Store } from '../store/types.js';
-import { isRunning, markOf } from './process-mark.js';
+import { log } from './logger.js';
+import type { ProcessMark, Store } from './store/types.js';
+import { isRunning, markOf } from './downstream/process-mark.js';
 
 /** This process, where the system cannot tell when it was started. */
 const UNMARKED = 'unknown';

@@ -1,0 +1,2 @@
+/** Where the HTTP API is, below the listener's root. */
+export const API_PATH = '/api/v1';

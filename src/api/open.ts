@@ -1,0 +1,112 @@
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
+import { API_PATH } from '../admin/api-path.js';
+import { remoteDoor } from '../admin/client.js';
+import type { Door } from '../admin/door.js';
+import { LOCAL_PRINCIPAL } from '../auth/principal.js';
+import { systemClock, type Clock } from '../clock.js';
+import { loadConfig } from '../config/load.js';
+import type { Config } from '../config/schema.js';
+import { SessionProxy } from '../proxy.js';
+import { toConfig, type ConfigInput } from './config.js';
+import { ProxyHandle } from './handle.js';
+import type { Link, Territory } from './link.js';
+import { PipeTransport } from './transport.js';
+
+export type OpenOptions = {
+  /** Serve MCP clients and the HTTP API, where `listen` of the config says. */
+  listen?: boolean;
+  clock?: Clock;
+} & (
+  | {
+      /** What `loadConfig` gave, or the keys of a config file. */
+      config: Config | ConfigInput;
+    }
+  | {
+      /** Path of a config file. */
+      file: string;
+    }
+);
+
+/**
+ * A proxy in this process. It starts no server until one is needed; its end pauses all sessions and stops all servers.
+ *
+ * @example
+ * await using proxy = await openProxy({
+ *   config: { servers: { browser: { command: 'npx', args: ['-y', '@playwright/mcp', '--headless'] } } },
+ * });
+ * await proxy.forAgent('alice').withSession('checkout', async (session) => {
+ *   await session.useTool('browser_navigate', { url: 'https://example.com' });
+ * });
+ *
+ * @throws {ProxyError} CONFIG_INVALID, STORE_FAILED, PORT_IN_USE
+ */
+export async function openProxy(options: OpenOptions): Promise<ProxyHandle> {
+  const { clock = systemClock, listen = false } = options;
+  const config = 'file' in options ? loadConfig(options.file) : readConfig(options.config);
+  const proxy = new SessionProxy({ config, clock });
+  try {
+    return new ProxyHandle(localLink(proxy, clock, listen ? await proxy.listen() : undefined));
+  } catch (error) {
+    await proxy.stop();
+    throw error;
+  }
+}
+
+export interface ConnectOptions {
+  /** Sent as `Authorization: Bearer`; its principal is who acts. */
+  token?: string;
+  /** Address of the MCP endpoint, where it is not `/mcp`. */
+  endpoint?: string;
+}
+
+/**
+ * A proxy elsewhere, over its HTTP API. Nothing is sent before the first operation; that one fails with
+ * SERVER_UNAVAILABLE when no proxy is there, and with UNAUTHORIZED when it does not know the token.
+ *
+ * @example
+ * await using proxy = connectProxy('http://127.0.0.1:8808', { token: process.env.PROXY_TOKEN });
+ * const session = await proxy.forAgent().getOrCreate('research');
+ *
+ * @param url of the proxy or of its MCP endpoint
+ */
+export function connectProxy(url: string, { token, endpoint }: ConnectOptions = {}): ProxyHandle {
+  const base = url.replace(new RegExp(`${API_PATH}/*$`), '').replace(/\/+$/, '');
+  const mcp = endpoint ?? (new URL(base).pathname === '/' ? `${base}/mcp` : base);
+  return new ProxyHandle(remoteLink(remoteDoor(url, token === undefined ? {} : { token }), mcp, token));
+}
+
+function readConfig(config: Config | ConfigInput): Config {
+  return 'warnings' in config ? config : toConfig(config);
+}
+
+function localLink(proxy: SessionProxy, clock: Clock, endpoint: string | undefined): Link {
+  return {
+    clock,
+    endpoint,
+    guest: LOCAL_PRINCIPAL.id,
+    door: proxy.door(),
+    doorOf: (agent) => ({
+      door: proxy.door({ id: `agent:${agent}`, admin: false }),
+      scope: 'agent',
+      prefix: '',
+    }),
+    transport: (address) => new PipeTransport((input, output) => proxy.serveStdio(input, output, address)),
+    [Symbol.asyncDispose]: () => proxy.stop(),
+  };
+}
+
+function remoteLink(door: Door, endpoint: string, token: string | undefined): Link {
+  const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+  return {
+    clock: systemClock,
+    endpoint,
+    guest: undefined,
+    door,
+    // The token's principal owns them all: their names tell the agents apart.
+    doorOf: (agent): Territory => ({ door, scope: 'agent', prefix: `${agent}.` }),
+    transport: (address): Transport =>
+      new StreamableHTTPClientTransport(new URL(`${endpoint}/s/${address}`), { requestInit: { headers } }),
+    [Symbol.asyncDispose]: () => door[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,72 @@
+import { existsSync } from 'node:fs';
+import { remoteDoor } from '../admin/client.js';
+import type { Door } from '../admin/door.js';
+import type { Config } from '../config/schema.js';
+import { isRunning } from '../downstream/process-mark.js';
+import { ProxyError } from '../errors.js';
+import { openSqliteStore } from '../store/sqlite.js';
+
+/** A process that uses the store and has no URL may be starting, or a command like this one: it gets this long, ms. */
+const PATIENCE = 5000;
+const POLL = 50;
+
+export interface ReachOptions {
+  token?: string;
+  /** Only a proxy that runs will do: what is waited for cannot happen otherwise. */
+  running?: boolean;
+}
+
+/**
+ * The door to the sessions of a config: of the proxy that serves it now, else of one in this process that opens the same
+ * store, starts servers only when it must, and is stopped with the door.
+ * @throws {ProxyError} SERVER_UNAVAILABLE, CONFIG_INVALID, UNAUTHORIZED, STORE_FAILED
+ */
+export async function reachDoor(
+  config: Config,
+  { token, running = false }: ReachOptions = {},
+): Promise<Door> {
+  if (config.store === ':memory:') {
+    throw new ProxyError(
+      'CONFIG_INVALID',
+      `The config ${config.file} keeps its sessions in memory (store: ":memory:"): name the proxy that has them with --url.`,
+    );
+  }
+  const url = existsSync(config.store) ? await urlOfLive(config.store) : undefined;
+  if (url !== undefined) return remoteDoor(url, token === undefined ? {} : { token });
+  if (running) {
+    throw new ProxyError(
+      'SERVER_UNAVAILABLE',
+      `No proxy runs on the store ${config.store}, so nothing will happen there. Start one: mcp-session-proxy --http.`,
+    );
+  }
+  // Loaded when it is needed: the proxy is most of the program.
+  const { openDoor } = await import('./local.js');
+  return openDoor(config, token);
+}
+
+async function urlOfLive(file: string): Promise<string | undefined> {
+  const store = openSqliteStore(file);
+  try {
+    for (const end = Date.now() + PATIENCE; ;) {
+      const live = store.processes.instances().filter(({ mark }) => isRunning(mark));
+      const [url] = live.flatMap((instance) => instance.url ?? []);
+      const [silent] = live;
+      if (url !== undefined || !silent) return url && fromHere(url);
+      if (Date.now() > end) {
+        throw new ProxyError(
+          'SERVER_UNAVAILABLE',
+          `The process ${silent.mark.pid} uses the store ${file} and has no URL, as a proxy that serves stdio alone. ` +
+            'Wait for its end, or have it serve HTTP as well: mcp-session-proxy --stdio --http.',
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, POLL));
+    }
+  } finally {
+    store.close();
+  }
+}
+
+/** An address that stands for all of a machine's own is none to call. */
+function fromHere(url: string): string {
+  return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
+}

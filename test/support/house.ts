@@ -1,0 +1,63 @@
+import { remoteDoor } from '../../src/admin/client.js';
+import type { Door } from '../../src/admin/door.js';
+import { loadConfig } from '../../src/config/load.js';
+import type { Fields } from '../../src/protocol/messages.js';
+import { SessionProxy } from '../../src/proxy.js';
+import { TemporaryFolder } from './proxy.js';
+
+/** How one comes to the sessions: in the process that has them, or over HTTP. */
+export type Way = 'local' | 'remote';
+
+/** Who is known; root is an administrator. */
+export type User = 'alice' | 'bob' | 'root';
+
+export const tokenOf = (user: User) => `the-token-of-${user}`;
+
+const TOKENS = (['alice', 'bob', 'root'] as const).map((user) => ({
+  name: user,
+  value: tokenOf(user),
+  admin: user === 'root',
+}));
+
+/** A whole proxy in this process, and its doors for three users. */
+export class House {
+  readonly #folder = new TemporaryFolder();
+  readonly #way: Way;
+  readonly #file: string;
+  #proxy: SessionProxy;
+  #url = '';
+
+  private constructor(way: Way, config: Fields) {
+    this.#way = way;
+    const whole = { store: './store.db', listen: { port: 0 }, auth: { tokens: TOKENS }, ...config };
+    this.#file = this.#folder.file('mcp-proxy.yaml', JSON.stringify(whole));
+    this.#proxy = new SessionProxy({ config: loadConfig(this.#file, {}) });
+  }
+
+  static async open(way: Way, config: Fields): Promise<House> {
+    const house = new House(way, config);
+    await house.#listen();
+    return house;
+  }
+
+  door(user: User = 'alice'): Door {
+    if (this.#way === 'remote') return remoteDoor(this.#url, { token: tokenOf(user) });
+    return this.#proxy.door({ id: `token:${user}`, admin: user === 'root' });
+  }
+
+  /** Stops the proxy and starts another one on the same store. */
+  async restart(): Promise<void> {
+    await this.#proxy.stop();
+    this.#proxy = new SessionProxy({ config: loadConfig(this.#file, {}) });
+    await this.#listen();
+  }
+
+  async #listen(): Promise<void> {
+    if (this.#way === 'remote') this.#url = await this.#proxy.listen();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#proxy.stop();
+    this.#folder[Symbol.dispose]();
+  }
+}

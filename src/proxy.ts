@@ -52,6 +52,8 @@ export class SessionProxy {
   #listener: Listener | undefined;
   #api: Api | undefined;
   #stopping: Promise<void> | undefined;
+  /** Ends what is not to outlive the process. */
+  #forget: () => void = () => {};
 
   /** @throws {ProxyError} STORE_FAILED */
   constructor({ config, clock = systemClock }: ProxyOptions) {
@@ -63,6 +65,7 @@ export class SessionProxy {
     clearLeftovers(this.#store, clock.now());
     registerInstance(this.#store, this.#instance, clock.now());
     const folders = foldersBeside(config.store);
+    if (config.store === ':memory:') this.#forget = () => rmSync(folders, { recursive: true, force: true });
     this.#manager = new SessionManager({
       store: this.#store,
       clock,
@@ -187,6 +190,7 @@ export class SessionProxy {
     await this.#listener?.close();
     this.#store.processes.removeInstance(this.#instance);
     this.#store.close();
+    this.#forget();
     log.proxy.info('Stopped.');
   }
 }

@@ -60,6 +60,8 @@ export class Servers {
   readonly #held = new Map<string, Binding>();
   readonly #failed = new Map<string, string>();
   readonly #env = new Map<string, Record<string, string>>();
+  /** Until one of them changes. */
+  #configs: readonly ServerConfig[] | undefined;
   #client: ClientProfile = PROXY_PROFILE;
   #stopRecovery: () => void = () => {};
 
@@ -69,11 +71,12 @@ export class Servers {
   }
 
   /** Those the session has, in the order of the config, with what was changed for it. */
-  configs(): ServerConfig[] {
+  configs(): readonly ServerConfig[] {
     const { servers, changes = {} } = this.#holder.settings;
-    return this.#options.servers
+    this.#configs ??= this.#options.servers
       .filter(({ name }) => servers?.includes(name) ?? true)
       .map((config) => withChange(config, changes[config.name]?.args, this.#env.get(config.name)));
+    return this.#configs;
   }
 
   /** @throws {ProxyError} NOT_FOUND */
@@ -197,8 +200,9 @@ export class Servers {
     this.#held.set(name, replacement);
     this.#failed.delete(name);
     if (env) this.#env.set(name, env);
+    this.#configs = undefined;
     if (change.args)
-      this.#holder.remember({ changes: { ...this.#holder.settings.changes, [name]: { args: change.args } } });
+      this.#remember({ changes: { ...this.#holder.settings.changes, [name]: { args: change.args } } });
     await replaced?.release('was replaced by one with another configuration');
     this.#settle();
     const now = info();
@@ -210,14 +214,14 @@ export class Servers {
   async bind(name: string, client: ClientProfile = this.#client): Promise<void> {
     const { servers } = this.#holder.settings;
     if (!this.#options.servers.some((config) => config.name === name)) this.config(name);
-    if (servers && !servers.includes(name)) this.#holder.remember({ servers: [...servers, name] });
+    if (servers && !servers.includes(name)) this.#remember({ servers: [...servers, name] });
     await this.use(this.config(name), client, () => Promise.resolve());
   }
 
   /** Takes a server away from the session, and stops it. */
   async unbind(name: string): Promise<void> {
     this.config(name);
-    this.#holder.remember({
+    this.#remember({
       servers: this.configs()
         .map((config) => config.name)
         .filter((one) => one !== name),
@@ -251,6 +255,11 @@ export class Servers {
       }
       throw error;
     }
+  }
+
+  #remember(change: Settings): void {
+    this.#holder.remember(change);
+    this.#configs = undefined;
   }
 
   #settle(): void {

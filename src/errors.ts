@@ -1,3 +1,5 @@
+import { redact } from './logger.js';
+
 /**
  * Every failure this program explains to somebody, in one table: its stable code, the HTTP status and the
  * JSON-RPC code it travels under. Codes are API: they are never renamed, only added.
@@ -72,7 +74,8 @@ export class ProxyError extends Error {
     message: string,
     options: ErrorOptions & { details?: Record<string, unknown> } = {},
   ) {
-    super(message, options);
+    // Here, once, for everything that quotes a server, a file or a header: no message tells a secret.
+    super(redact(message), options);
     this.code = code;
     this.details = options.details ?? {};
   }

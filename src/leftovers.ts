@@ -1,9 +1,6 @@
 import { log } from './logger.js';
 import type { ProcessMark, Store } from './store/types.js';
-import { isRunning, markOf } from './downstream/process-mark.js';
-
-/** This process, where the system cannot tell when it was started. */
-const UNMARKED = 'unknown';
+import { isRunning, markOf, UNMARKED } from './downstream/process-mark.js';
 
 /** Enters this process in the store as one that uses it. */
 export function registerInstance(store: Store, instance: string, at: number): void {

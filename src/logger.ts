@@ -17,7 +17,8 @@ const secrets = new Set<string>();
 
 /** From now on, these values appear in no log line, error or event. Longest first, so that parts hide nothing. */
 export function addSecrets(values: Iterable<string>): void {
-  for (const value of values) {
+  // Of a secret of several lines, each: a log or the tail of stderr may hold one alone.
+  for (const value of [...values].flatMap((one) => [one, ...one.split('\n')])) {
     if (value.length < SHORTEST_SECRET) continue;
     secrets.add(value);
     secrets.add(JSON.stringify(value).slice(1, -1));

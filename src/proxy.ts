@@ -12,7 +12,7 @@ import { systemClock, type Clock } from './clock.js';
 import type { Config } from './config/schema.js';
 import { createConnect } from './downstream/connect.js';
 import { clearLeftovers, registerInstance } from './leftovers.js';
-import { ProxyError } from './errors.js';
+import { ProxyError, messageOf } from './errors.js';
 import { log } from './logger.js';
 import { Attachments } from './session/attachments.js';
 import { SessionContents } from './session/contents.js';
@@ -74,8 +74,8 @@ export class SessionProxy {
       servers: config.servers,
       router: new Catalog(config.servers),
       connect: createConnect(clock, {
-        started: (mark) => processes.addChild(this.#instance, mark),
-        ended: (mark) => processes.removeChild(mark),
+        started: (mark) => this.#write(() => processes.addChild(this.#instance, mark)),
+        ended: (mark) => this.#write(() => processes.removeChild(mark)),
       }),
       folder: (owner) => {
         const folder = join(folders, owner);
@@ -175,6 +175,11 @@ export class SessionProxy {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
+  }
+
+  /** A failed note of a process costs a sweep later on, and nobody else anything now. */
+  #write(job: () => void): void {
+    this.#store.write(job).catch((error: unknown) => log.proxy.error(messageOf(error)));
   }
 
   async #stop(): Promise<void> {

@@ -79,8 +79,7 @@ export function refuse(response: ServerResponse, error: ProxyError): void {
     headers: {
       ...(allowed === undefined ? {} : { Allow: allowed }),
       ...(status === 503 ? { 'Retry-After': '5' } : {}),
-      // What was not read of the body must not be taken for the next request.
-      ...(status === 413 || code === 'SHUTTING_DOWN' ? { Connection: 'close' } : {}),
+      ...(code === 'SHUTTING_DOWN' ? { Connection: 'close' } : {}),
     },
     body: { error: failureOf(code, message, details) },
   });

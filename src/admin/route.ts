@@ -14,7 +14,7 @@ export interface RawInput {
 
 /** An answer that goes on until somebody leaves. */
 export class Live {
-  /** The last event before it. */
+  /** The last event before it, should there be none to begin with. */
   readonly after: number;
   /** Sends all events from then on, until the returned function is called. */
   readonly start: (send: (event: EventView) => void) => Promise<() => void>;
@@ -80,7 +80,7 @@ export function route<const Shape extends z.core.$ZodShape, Result extends z.Zod
     follows: kinds !== undefined && 'follow' in kinds,
     async handle(door, { params, query, body }) {
       if (!input.body && hasContent(body))
-        throw new ProxyError('INVALID_PARAMS', `${method} of this takes no body. Send none.`);
+        throw new ProxyError('INVALID_PARAMS', `${method} ${path} takes no body. Send none.`);
       const [more] = kinds ? [] : Object.keys(query);
       if (more !== undefined)
         throw new ProxyError('INVALID_PARAMS', `query.${more} is not known here. Leave it out.`);

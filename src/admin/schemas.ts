@@ -74,7 +74,7 @@ export const openSession = newSession
       context.addIssue({ code: 'custom', path: ['name'], message: 'must be given with getOrCreate' });
   });
 
-export const newSessions = z.strictObject({ items: z.array(newSession).min(1).max(LARGEST_BATCH) });
+export const newSessions = z.strictObject({ items: z.array(newSession).max(LARGEST_BATCH) });
 
 export const sessionChange = z.strictObject({
   name: z.string().nullable().exactOptional(),
@@ -82,7 +82,7 @@ export const sessionChange = z.strictObject({
   onTimeout: onTimeout.nullable().exactOptional(),
 });
 
-export const refs = z.array(text).min(1).max(LARGEST_BATCH);
+export const refs = z.array(text).max(LARGEST_BATCH);
 
 /** A failure inside an answer, and the body of one that is a failure itself. */
 export const failure = z
@@ -110,7 +110,7 @@ export function results<Value extends z.ZodType>(value: Value) {
 export const toolCall = z.strictObject({ tool: text, arguments: fields.exactOptional() });
 
 export const toolCalls = z.strictObject({
-  calls: z.array(toolCall).min(1).max(LARGEST_BATCH),
+  calls: z.array(toolCall).max(LARGEST_BATCH),
   parallel: z.boolean().exactOptional(),
   stopOnError: z.boolean().exactOptional().describe('Of calls one after the other; true by default.'),
 });

@@ -29,11 +29,12 @@ export class EventStream {
     response.on('close', () => this.#ended());
     if (response.destroyed) return this.#ended();
     response.writeHead(200, SSE_HEADERS);
-    // So that a reader whose connection breaks before the first event knows where to go on.
-    response.write(ssePriming(String(after)));
-    this.#beat = setInterval(() => response.write(SSE_HEARTBEAT), HEARTBEAT).unref();
     const early = this.#early ?? [];
     this.#early = undefined;
+    // So that a reader whose connection breaks before the first event knows where to go on.
+    const [first] = early;
+    response.write(ssePriming(String(first ? first.seq - 1 : after)));
+    this.#beat = setInterval(() => response.write(SSE_HEARTBEAT), HEARTBEAT).unref();
     for (const event of early) this.#send(event);
   }
 

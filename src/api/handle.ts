@@ -70,8 +70,8 @@ export class ProxyHandle implements AsyncDisposable {
   }
 
   /** In this process: stops the proxy and its servers, and keeps the sessions. Elsewhere: lets go of it. */
-  close(): Promise<void> {
-    return this.#link[Symbol.asyncDispose]();
+  async close(): Promise<void> {
+    await this.#link[Symbol.asyncDispose]();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -13,6 +13,7 @@ import type {
 import { formatDuration } from '../config/units.js';
 import { ProxyError } from '../errors.js';
 import type { Fields } from '../protocol/messages.js';
+import { Address } from './address.js';
 import { callAll, type BatchOptions, type Call, type CallOptions } from './batch.js';
 import type { Context } from './link.js';
 import { innerName, outerName } from './names.js';
@@ -55,7 +56,7 @@ export class SessionHandle implements AsyncDisposable {
   readonly #context: Context;
   /** Made here, so that disposing of the handle closes it. */
   readonly #made: boolean;
-  readonly #guests = new Set<string>();
+  readonly #address: Address;
   #name: string | null;
   #tools: string[] | null = null;
 
@@ -66,6 +67,7 @@ export class SessionHandle implements AsyncDisposable {
     this.#name = innerName(context.prefix, view.name);
     this.id = view.id;
     this.state = new HandleState(context, view.id);
+    this.#address = new Address(context, view.id);
   }
 
   /** As this handle last saw it; null for a session that has only its id. */
@@ -298,9 +300,13 @@ export class SessionHandle implements AsyncDisposable {
     { timeout = PATIENCE } = {},
   ): Promise<SessionView> {
     const { door, link } = this.#context;
-    const waiting = { door, clock: link.clock, id: this.id, timeout };
-    if (wanted === 'ready') return this.#view(waitUntilReady(waiting));
-    return this.#view(waitUntil(waiting, (view) => wanted(this.#seen(view))));
+    const watched = {
+      clock: link.clock,
+      look: () => this.#view(door.info(this.id)),
+      follow: (onevent: () => void) => door.follow(this.id, onevent),
+      start: () => door.resume(this.id),
+    };
+    return wanted === 'ready' ? waitUntilReady(watched, timeout) : waitUntil(watched, timeout, wanted);
   }
 
   // -- for others ------------------------------------------------------------------------------------------------
@@ -326,7 +332,7 @@ export class SessionHandle implements AsyncDisposable {
         'The proxy listens nowhere: open it with listen: true, or use asTransport().',
       );
     }
-    return `${endpoint}/s/${await this.#address(options.for)}`;
+    return `${endpoint}/s/${await this.#address.find(options.for)}`;
   }
 
   /**
@@ -337,22 +343,10 @@ export class SessionHandle implements AsyncDisposable {
    * await client.connect(await session.asTransport());
    */
   async asTransport(): Promise<Transport> {
-    return this.#context.link.transport(await this.#address());
+    return this.#context.link.transport(await this.#address.find());
   }
 
   // -- within ----------------------------------------------------------------------------------------------------
-
-  async #address(guests?: readonly string[]): Promise<string> {
-    const { door, link } = this.#context;
-    const { name, principal, scope } = await door.info(this.id);
-    const coming = guests ?? [scope === 'store' ? principal : (link.guest ?? principal)];
-    const own = scope === 'agent' && coming.every((guest) => guest === principal);
-    if (own && name !== null) return name;
-    const strangers = coming.filter((guest) => !this.#guests.has(guest));
-    if (strangers.length > 0) await door.share(this.id, this.id, strangers);
-    for (const guest of strangers) this.#guests.add(guest);
-    return `@${this.id}`;
-  }
 
   async #view(view: Promise<SessionView>): Promise<SessionView> {
     return this.#seen(await view);

@@ -253,9 +253,9 @@ export class Space {
     return { ...(await this.#context.door.create(this.#order(name, options))), existed: false };
   }
 
-  #open(name: string, options: SessionOptions) {
+  async #open(name: string, options: SessionOptions) {
     const { door, scope, prefix } = this.#context;
-    return door.getOrCreate({ ...options, scope, name: `${prefix}${name}` });
+    return door.getOrCreate({ ...options, scope, name: outerName(prefix, name) ?? name });
   }
 
   #order(name: string | undefined, options: SessionOptions): NewSession {

@@ -72,7 +72,7 @@ export class HandleState {
    * the next to ask begins anew.
    */
   getOrInit(key: string, init: () => unknown): Promise<unknown>;
-  getOrInit<T>(key: string, init: () => T | Promise<T>, fromJson: FromJson<T>): Promise<T>;
+  getOrInit<T>(key: string, init: () => unknown, fromJson: FromJson<T>): Promise<T>;
   async getOrInit(key: string, init: () => unknown, fromJson: FromJson<unknown> = asItIs): Promise<unknown> {
     const { making } = this.#context;
     const place = `${this.#id} ${key}`;

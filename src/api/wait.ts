@@ -1,4 +1,4 @@
-import type { Door, SessionView } from '../admin/door.js';
+import type { SessionView } from '../admin/door.js';
 import type { Clock } from '../clock.js';
 import { formatDuration } from '../config/units.js';
 import { ProxyError } from '../errors.js';
@@ -9,12 +9,13 @@ const LOOK_EVERY = 250;
 /** The clock's timers let the process end; what is waited for must keep it. */
 const HOLD = 2 ** 30;
 
-export interface Waiting {
-  door: Door;
-  clock: Clock;
-  id: string;
-  /** Milliseconds. */
-  timeout: number;
+/** One session, as far as waiting for it goes. */
+export interface Watched {
+  readonly clock: Clock;
+  look(): Promise<SessionView>;
+  follow(onevent: () => void): Promise<() => void>;
+  /** Starts its servers. */
+  start(): Promise<SessionView>;
 }
 
 /** @throws {ProxyError} `late()` when the job is not done in time; the job itself goes on */
@@ -38,11 +39,17 @@ export async function within<T>(
   }
 }
 
-/** Resolves when `holds` does. @throws {ProxyError} CALL_TIMEOUT, SESSION_CLOSED, SESSION_NOT_FOUND */
+/**
+ * Resolves when `holds` does.
+ * @param timeout milliseconds
+ * @throws {ProxyError} CALL_TIMEOUT, SESSION_CLOSED, SESSION_NOT_FOUND
+ */
 export async function waitUntil(
-  { door, clock, id, timeout }: Waiting,
+  session: Watched,
+  timeout: number,
   holds: (session: SessionView) => boolean | Promise<boolean>,
 ): Promise<SessionView> {
+  const { clock } = session;
   let seen = '';
   let over = false;
   let wake = () => {};
@@ -51,15 +58,15 @@ export async function waitUntil(
     try {
       for (;;) {
         const changed = new Promise<void>((resolve) => (wake = resolve));
-        const view = await door.info(id);
+        const view = await session.look();
         if (over || (await holds(view))) return view;
         seen = told(view);
-        if (view.state === 'closed')
-          throw new ProxyError(
-            'SESSION_CLOSED',
-            `Session ${view.name ?? id} was closed while it was waited for.`,
-          );
-        stop ??= await door.follow(id, () => wake());
+        if (view.state === 'closed') {
+          const text = `Session ${view.name ?? view.id} was closed while something else was waited for.`;
+          throw new ProxyError('SESSION_CLOSED', text);
+        }
+        stop ??= await follow(session, () => wake());
+        if (!stop) continue;
         const cancel = clock.after(LOOK_EVERY, wake);
         await changed;
         cancel();
@@ -68,11 +75,10 @@ export async function waitUntil(
       stop?.();
     }
   };
-  const late = () =>
-    new ProxyError(
-      'CALL_TIMEOUT',
-      `What was waited for did not come within ${formatDuration(timeout)}: session ${seen || id}.`,
-    );
+  const late = () => {
+    const text = `What was waited for did not come within ${formatDuration(timeout)}: session ${seen}.`;
+    return new ProxyError('CALL_TIMEOUT', text);
+  };
   try {
     return await within(clock, timeout, look(), late);
   } finally {
@@ -81,12 +87,21 @@ export async function waitUntil(
   }
 }
 
+/** @returns undefined for a session that was closed in the meantime */
+async function follow(session: Watched, onevent: () => void): Promise<(() => void) | undefined> {
+  try {
+    return await session.follow(onevent);
+  } catch (error) {
+    if (error instanceof ProxyError && error.code === 'SESSION_CLOSED') return undefined;
+    throw error;
+  }
+}
+
 /** Starts the session's servers and waits for them. @throws {ProxyError} as `waitUntil` */
-export async function waitUntilReady(waiting: Waiting): Promise<SessionView> {
+export async function waitUntilReady(session: Watched, timeout: number): Promise<SessionView> {
   // What cannot be started is tried again by the session itself, and so is waited for.
-  const started = waiting.door.resume(waiting.id);
-  started.catch(() => {});
-  const ready = waitUntil(waiting, isReady);
+  const started = session.start();
+  const ready = waitUntil(session, timeout, isReady);
   return Promise.race([ready, started.then(() => ready)]);
 }
 

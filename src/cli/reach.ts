@@ -19,7 +19,7 @@ export interface ReachOptions {
 /**
  * The door to the sessions of a config: of the proxy that serves it now, else of one in this process that opens the same
  * store, starts servers only when it must, and is stopped with the door.
- * @throws {ProxyError} SERVER_UNAVAILABLE, CONFIG_INVALID, UNAUTHORIZED, STORE_FAILED
+ * @throws {ProxyError} SERVER_UNAVAILABLE, CONFIG_INVALID, INVALID_PARAMS, UNAUTHORIZED, STORE_FAILED
  */
 export async function reachDoor(
   config: Config,
@@ -49,9 +49,15 @@ async function urlOfLive(file: string): Promise<string | undefined> {
   try {
     for (const end = Date.now() + PATIENCE; ;) {
       const live = store.processes.instances().filter(({ mark }) => isRunning(mark));
-      const [url] = live.flatMap((instance) => instance.url ?? []);
+      const [url, ...others] = live.flatMap((instance) => instance.url ?? []).map(fromHere);
+      if (url !== undefined && others.length > 0) {
+        throw new ProxyError(
+          'INVALID_PARAMS',
+          `Several proxies run on the store ${file}, each with sessions of its own: choose with --url among ${[url, ...others].sort().join(', ')}.`,
+        );
+      }
       const [silent] = live;
-      if (url !== undefined || !silent) return url && fromHere(url);
+      if (url !== undefined || !silent) return url;
       if (Date.now() > end) {
         throw new ProxyError(
           'SERVER_UNAVAILABLE',

@@ -29,12 +29,15 @@ export async function serve(options: ServeOptions): Promise<void> {
     );
   }
 
+  // Whoever read our log is gone; that is no reason to go too.
+  process.stderr.on('error', () => {});
   const proxy = new SessionProxy({ config: withAddress(config, http) });
   let signals = 0;
   const stop = () => {
     signals += 1;
     if (signals > 1) process.exit(EXIT_FAILED); // asked twice: at once; the guardian ends what is left
-    void proxy.stop();
+    // Explicitly: an open pipe of a client, or of a process that left our reach, would hold the process for ever.
+    void proxy.stop().finally(() => process.exit());
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
@@ -50,6 +53,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   if (stdio) {
     await proxy.serveStdio(process.stdin, process.stdout, options.session);
     await proxy.stop();
+    process.exit();
   }
 }
 

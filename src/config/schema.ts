@@ -171,7 +171,7 @@ const server = z
       .describe('Send a call again after its server died: only tools that say readOnlyHint, or never.'),
     maxMessage: size()
       .default(64 * 1024 ** 2)
-      .describe('Largest message of a local server; a larger one fails its call.'),
+      .describe('Largest answer of a server; a larger one fails its call.'),
   })
   .superRefine((value, context) => {
     const wrong = (key: string, message: string) =>

@@ -46,9 +46,9 @@ export function fillVariables(value: unknown, env: Environment): Filled {
   return filled;
 }
 
-/** Tokens are secrets; `env` and `headers` hold them under telling names, also when written out in the file. */
+/** Tokens are secrets, and so may be whatever stands in `env` and `headers`. */
 function isSecretPlace(path: string[]): boolean {
   const [holder, key] = path.slice(-2);
   if (path[0] === 'auth' && key === 'value') return true;
-  return (holder === 'env' || holder === 'headers') && key !== undefined && SECRET_NAME.test(key);
+  return (holder === 'env' || holder === 'headers') && key !== undefined;
 }

@@ -17,6 +17,9 @@ const STDERR_SHOWN_CHARS = 1000;
 const WAIT_AFTER_STDIN = 2000;
 const WAIT_AFTER_TERM = 3000;
 
+/** After a process is gone its pipes are read for this long, milliseconds. */
+export const PIPES_DRAIN = 100;
+
 export interface ChildOptions {
   server: string;
   command: string;
@@ -95,12 +98,23 @@ export class Child {
     if (child.pid !== undefined) guard(child.pid);
     if (mark) this.#options.register.started(mark);
     child.on('error', (error) => log.downstream.warn({ server }, error.message));
+    child.once('exit', () => {
+      // Whoever left the group may hold the pipes for ever; what the server itself wrote is read by then.
+      setTimeout(() => [stdin, stdout, stderr].forEach((pipe) => pipe.destroy()), PIPES_DRAIN).unref();
+    });
     // 'exit', not 'close': a grandchild may hold the pipes open for ever.
     child.once('exit', (code, signal) => {
       this.#ended(signal ? `was ended by ${signal}` : `exited with code ${code}`);
       this.#signal('SIGTERM'); // whom the process left behind in its group
-      this.#options.clock.after(WAIT_AFTER_TERM, () => this.#signal('SIGKILL'));
-      if (child.pid !== undefined && !this.#groupLives()) release(child.pid);
+      const { pid } = child;
+      const gone = () => pid !== undefined && release(pid);
+      if (!this.#groupLives()) gone();
+      else {
+        this.#options.clock.after(WAIT_AFTER_TERM, () => {
+          this.#signal('SIGKILL');
+          gone(); // its number may be given out again
+        });
+      }
       if (mark) this.#options.register.ended(mark);
     });
     return { stdin, stdout };
@@ -112,10 +126,14 @@ export class Child {
 
   /** Exit and last words, in sentences; empty for a server that runs and is silent. */
   diagnosis(): string {
-    const lines = Buffer.concat(this.#stderr).toString('utf8').split('\n').map(printable).filter(Boolean);
+    // Redacted before it is cut: half a secret is not recognised any more.
+    const lines = redact(Buffer.concat(this.#stderr).toString('utf8'))
+      .split('\n')
+      .map(printable)
+      .filter(Boolean);
     const shown = lines.slice(-STDERR_SHOWN_LINES).join('\n').slice(-STDERR_SHOWN_CHARS);
     const exit = this.#exit ? ` It ${this.#exit}.` : '';
-    return redact(shown ? `${exit} Last lines of its stderr:\n${shown}` : exit);
+    return shown ? `${exit} Last lines of its stderr:\n${shown}` : exit;
   }
 
   /**

@@ -13,9 +13,9 @@ export type Connect = (config: ServerConfig, context: ConnectContext) => Promise
 
 /** The real thing: child processes and HTTP. */
 export function createConnect(clock: Clock, register: ProcessRegister): Connect {
-  return async (config, { client, variables }) => {
+  return async (config, { client, variables, signal }) => {
     const handshake = (transport: Transport) =>
-      connectLegacy(config.name, transport, client, config.timeouts.start, clock);
+      connectLegacy(config.name, transport, client, config.timeouts.start, clock, signal);
     if (config.kind === 'local') {
       const filled = fillTemplates(config, variables);
       return handshake(
@@ -40,7 +40,12 @@ async function connectRemote(
   config: RemoteServerConfig,
   handshake: (transport: Transport) => Promise<Connection>,
 ): Promise<Connection> {
-  const options = { server: config.name, url: config.url, headers: config.headers };
+  const options = {
+    server: config.name,
+    url: config.url,
+    headers: config.headers,
+    maxMessage: config.maxMessage,
+  };
   if (config.transport === 'sse') return handshake(new SseTransport(options));
   if (config.transport === 'http') return handshake(new HttpTransport(options));
   try {

@@ -23,6 +23,8 @@ export interface HttpOptions {
   server: string;
   url: string;
   headers: Record<string, string>;
+  /** Bytes of one answer. */
+  maxMessage: number;
 }
 
 /**
@@ -66,7 +68,7 @@ export class HttpTransport implements Transport {
       if (!resumable && this.#calls.has(transport)) this.#lost(message, done);
     };
     const transport = this.#transport(
-      async (url, init) => watchEnd(await fetch(url, init), ended),
+      async (url, init) => watchEnd(await fetch(url, init), ended, this.#options.maxMessage),
       this.#main.sessionId,
     );
     const done = () => {
@@ -195,10 +197,20 @@ export class HttpTransport implements Transport {
   }
 }
 
-/** The SDK does not say when a stream ends without an answer; `ended` is called a moment after the body's last byte. */
-function watchEnd(response: Response, ended: () => void): Response {
+/**
+ * The SDK does not say when a stream ends without an answer; `ended` is called a moment after the body's last byte. A
+ * body beyond `limit` bytes breaks off.
+ */
+function watchEnd(response: Response, ended: () => void, limit: number): Response {
   if (!response.body || !response.ok) return response;
+  let length = 0;
   const watch = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      length += chunk.length;
+      if (length > limit)
+        controller.error(new Error(`the answer is larger than ${limit} bytes (maxMessage)`));
+      else controller.enqueue(chunk);
+    },
     flush: () => void setTimeout(ended, 100).unref(),
   });
   return new Response(response.body.pipeThrough(watch), response);

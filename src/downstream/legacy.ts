@@ -26,6 +26,7 @@ export async function connectLegacy(
   client: ClientProfile,
   timeout: number,
   clock: Clock,
+  signal?: AbortSignal,
 ): Promise<Connection> {
   const connection = new LegacyConnection(transport);
   const failed = (what: string) =>
@@ -37,11 +38,12 @@ export async function connectLegacy(
   const late = new Promise<never>((_, reject) => {
     const text = `it did not answer initialize within ${formatDuration(timeout)} (timeouts.start)`;
     cancel = clock.after(timeout, () => reject(failed(text)));
+    signal?.addEventListener('abort', () => reject(failed('it is not wanted any more')), { once: true });
   });
   try {
     return await Promise.race([late, connection.handshake(client, failed)]);
   } catch (error) {
-    void transport.close();
+    await transport.close();
     throw asProxyError(error, 'SERVER_UNAVAILABLE');
   } finally {
     cancel();

@@ -24,5 +24,17 @@ export function markOf(pid: number): { pid: number; started: string } | undefine
 
 /** Whether the very process of that mark still runs. */
 export function isRunning(mark: { pid: number; started: string }): boolean {
+  if (mark.started === UNMARKED) return exists(mark.pid);
   return markOf(mark.pid)?.started === mark.started;
+}
+
+/** Stands for a start that the system does not tell. */
+export const UNMARKED = 'unknown';
+
+function exists(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }

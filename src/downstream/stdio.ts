@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import type { Writable } from 'node:stream';
 import { ProxyError } from '../errors.js';
-import { log } from '../logger.js';
+import { log, redact } from '../logger.js';
 import { LineSplitter } from '../protocol/lines.js';
 import { toMessage, type Id, type Message } from '../protocol/messages.js';
-import { Child, type ChildOptions } from './child.js';
+import { Child, PIPES_DRAIN, type ChildOptions } from './child.js';
 import type { Transport } from './types.js';
 
 /** A server that does not read its input may keep this many bytes waiting; then it is busy. */
@@ -45,7 +45,7 @@ export class StdioTransport implements Transport {
     const drained = new Promise<void>((resolve) => {
       stdout.once('close', resolve);
       stdout.once('end', resolve);
-      void this.#child.exited.then(() => setTimeout(resolve, 100).unref());
+      void this.#child.exited.then(() => setTimeout(resolve, PIPES_DRAIN).unref());
     });
     void Promise.all([this.#child.exited, drained]).then(([reason]) => this.onclose(reason));
   }
@@ -98,7 +98,7 @@ export class StdioTransport implements Transport {
     this.#noise += 1;
     if (this.#noise <= MAX_LOGGED_NOISE) {
       log.downstream.warn(
-        { server: this.#server, line: text.slice(0, 200) },
+        { server: this.#server, line: redact(text).slice(0, 200) },
         `The server wrote ${what}; passed over.`,
       );
     }

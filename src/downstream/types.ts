@@ -49,4 +49,6 @@ export interface ConnectContext {
   /** Values of `${session.dir}`, `${session.id}` and `${session.name}`, by those names. */
   variables: Readonly<Record<string, string>>;
   client: ClientProfile;
+  /** The server is not wanted any more, also while it starts. */
+  signal?: AbortSignal;
 }

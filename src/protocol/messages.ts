@@ -77,6 +77,7 @@ export function toMessage(value: unknown): Message {
     // A key that differs by case alone is read by one parser and ignored by the next: never let it pass.
     if (!ENVELOPE.has(key) && ENVELOPE.has(key.toLowerCase())) throw invalid(`unknown key "${key}"`);
   }
+  if (isDeeperThan(value, MAX_DEPTH)) throw invalid(`it is nested deeper than ${MAX_DEPTH} levels`);
   if ('id' in value && !isId(value.id)) {
     // JSON-RPC: an error for a request whose id could not be read has a null id. It answers nobody: let it go.
     const answersNobody = value.id === null && 'error' in value;
@@ -94,6 +95,18 @@ export function toMessage(value: unknown): Message {
   if ('error' in value && !isErrorObject(value.error))
     throw invalid('"error" must have "code" and "message"');
   return value as unknown as Response;
+}
+
+/** What is nested deeper overflows the stack of whoever walks it: us, or the next one. */
+const MAX_DEPTH = 256;
+
+function isDeeperThan(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (levels === 0) return true;
+  for (const item of Array.isArray(value) ? value : Object.values(value)) {
+    if (isDeeperThan(item, levels - 1)) return true;
+  }
+  return false;
 }
 
 function isErrorObject(value: unknown): value is ErrorObject {

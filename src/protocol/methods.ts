@@ -49,6 +49,7 @@ export function routingOf(method: string): Routing {
  * resumed after a broken connection or a crash. The rest (lists, ping) is simply asked again.
  */
 export function isWorthKeeping(method: string): boolean {
+  if (method === 'ping') return false;
   const routing = routingOf(method);
   return routing.by !== 'each' && routing.by !== 'all';
 }

@@ -14,7 +14,8 @@ const BATCH = 256;
 export class Answers {
   readonly #store: Store;
   readonly #clock: Clock;
-  readonly #open = new Map<number, { outbox: Outbox; since: number }>();
+  /** With when its end was first seen. */
+  readonly #open = new Map<number, { outbox: Outbox; ended?: number }>();
   #done: number[] = [];
   #leftAt: number | undefined;
 
@@ -25,7 +26,7 @@ export class Answers {
   }
 
   add(outbox: Outbox): void {
-    this.#open.set(outbox.stream, { outbox, since: this.#clock.now() });
+    this.#open.set(outbox.stream, { outbox });
   }
 
   get(stream: number): Outbox | undefined {
@@ -41,8 +42,9 @@ export class Answers {
 
   sweep(): void {
     const before = this.#clock.now() - KEPT;
-    for (const [stream, { outbox, since }] of this.#open) {
-      if (since < before && outbox.ended) this.forget(stream);
+    for (const [stream, entry] of this.#open) {
+      if (entry.outbox.ended) entry.ended ??= this.#clock.now();
+      if (entry.ended !== undefined && entry.ended < before) this.forget(stream);
     }
     this.#delete();
     if (this.#leftAt === undefined || this.#leftAt >= before) return;

@@ -13,5 +13,5 @@ export interface Attachment {
   readonly stream: number;
   client: ClientProfile;
   /** Towards the client, on that stream. */
-  outlet: Outlet | undefined;
+  outlet: (Outlet & { close?(): void }) | undefined;
 }

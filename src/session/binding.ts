@@ -45,6 +45,8 @@ export class Binding {
   #live: Live | undefined;
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
+  /** Takes back a start under way. */
+  #unwanted = new AbortController();
   #running = 0;
   readonly #queue: (() => void)[] = [];
 
@@ -121,10 +123,11 @@ export class Binding {
    * @param force at once instead of in order
    */
   async release(reason: string, force = false): Promise<void> {
+    this.#unwanted.abort();
     if (this.#starting) await this.#starting.catch(() => {});
     const live = this.#live;
     if (!live) return this.#stopping;
-    this.#end(live, reason);
+    this.#end(live, reason, false);
     this.#stopping = live.connection.close(force).finally(() => (this.#stopping = undefined));
     await this.#stopping;
   }
@@ -140,7 +143,8 @@ export class Binding {
     // Two processes on one profile folder would fight over its lock.
     await this.#stopping;
     const begun = clock.now();
-    const connection = await connect(config, context);
+    this.#unwanted = new AbortController();
+    const connection = await connect(config, { ...context, signal: this.#unwanted.signal });
     this.generation += 1;
     await store.write(() => {
       store.bindings.put({ owner, server: config.name, generation: this.generation, ended: null });
@@ -165,18 +169,19 @@ export class Binding {
   #lost(live: Live, reason: string): void {
     if (this.#live !== live) return;
     log.session.warn({ server: this.config.name, owner: this.owner }, `The server ${reason}.`);
-    this.#end(live, reason);
+    this.#end(live, reason, true);
     void live.connection.close();
   }
 
-  #end(live: Live, reason: string): void {
+  /** @param died by itself, and not because it was stopped */
+  #end(live: Live, reason: string, died: boolean): void {
     const { store, config, owner } = this.#options;
     this.#live = undefined;
     this.lastEnd = reason;
     const text =
       `Server "${config.name}" ${reason} while the request was with it: the outcome is unknown. ` +
       `Look before you repeat it.${live.connection.diagnosis()}`;
-    live.calls.end(new ProxyError('OUTCOME_UNKNOWN', text));
+    live.calls.end(new ProxyError('OUTCOME_UNKNOWN', text, { details: { died } }));
     store
       .write(() =>
         store.bindings.put({ owner, server: config.name, generation: this.generation, ended: reason }),

@@ -19,7 +19,7 @@ import {
   type Outcome,
   type Request,
 } from '../protocol/messages.js';
-import { cancelledError, type Asked, type Asking, type Exchange, type Outlet } from './exchange.js';
+import { cancelledError, type Asked, type Exchange, type Outlet } from './exchange.js';
 
 /** Progress renews a call's time, but not for ever: so many times `timeouts.call` at most. */
 const LONGEST_CALL = 20;
@@ -71,7 +71,8 @@ export interface CallsOptions {
 export class Calls {
   readonly #options: CallsOptions;
   readonly #calls = new Map<Id, Call>();
-  readonly #askings = new Map<Id, Asking>();
+  /** Questions of the server, each with how to take it back. */
+  readonly #askings = new Map<Id, (reason: Fields) => void>();
   readonly #taskTokens = new Map<Id, { outlet: Outlet; clientToken: Id }>();
 
   constructor(options: CallsOptions) {
@@ -89,6 +90,7 @@ export class Calls {
    */
   call(method: string, params: Fields | undefined, exchange?: Exchange): Promise<Outcome> {
     const { nextId, connection, clock } = this.#options;
+    if (exchange?.cancelled) return Promise.reject(cancelledError());
     const id = nextId();
     const clientToken = exchange && progressTokenOf(params);
     const sent = clientToken === undefined || !params ? params : withMeta(params, { progressToken: id });
@@ -136,8 +138,7 @@ export class Calls {
   /** Everything under way ends with `error`. */
   end(error: ProxyError): void {
     for (const id of [...this.#calls.keys()]) this.#finish(id)?.reject(error);
-    for (const asking of this.#askings.values()) asking.cancel({ reason: error.message });
-    this.#askings.clear();
+    for (const takeBack of [...this.#askings.values()]) takeBack({ reason: error.message });
   }
 
   get #name(): string {
@@ -197,11 +198,18 @@ export class Calls {
     const asking = outlet.ask(asked, (progress) =>
       this.#send({ jsonrpc: '2.0', method: 'notifications/progress', params: progress }),
     );
-    this.#askings.set(id, asking);
     if (call) this.#hold(call);
     const limit = method === 'roots/list' ? ROOTS_TIMEOUT : ANSWER_TIMEOUT;
+    /** @returns whether this was the first end of the question: an answer, the server's own cancellation, or time */
+    const settle = (): boolean => {
+      if (!this.#askings.delete(id)) return false;
+      stopTimer();
+      if (call) this.#release(call);
+      return true;
+    };
+    this.#askings.set(id, (reason) => settle() && asking.cancel(reason));
     const stopTimer = this.#options.clock.after(limit, () => {
-      if (!this.#askings.delete(id)) return;
+      if (!settle()) return;
       asking.cancel({ reason: 'timeout' });
       // A client that declares roots and never lists them must not stall its own calls.
       if (method === 'roots/list') reply({ result: { roots: [] } });
@@ -211,9 +219,7 @@ export class Calls {
         });
     });
     void asking.answer.then((outcome) => {
-      stopTimer();
-      if (this.#askings.delete(id)) reply(outcome);
-      if (call) this.#release(call);
+      if (settle()) reply(outcome);
     });
   }
 
@@ -228,9 +234,14 @@ export class Calls {
     for (const [id, running] of this.#calls) if (running === call) this.#startTimer(id, call);
   }
 
-  /** The call a message belongs to: the one the wire names, else the newest whose client could have caused it. */
+  /**
+   * The call a message belongs to: the one the wire names, else the newest whose client could have caused it. Where
+   * sessions share the server only a lone call is taken for the cause: a guess could tell one client of another.
+   */
   #callOf(cause: Id | undefined, capability?: string): Call | undefined {
     if (cause !== undefined) return this.#calls.get(cause);
+    const { scope } = this.#options.config;
+    if ((scope === 'shared' || scope === 'principal') && this.#calls.size > 1) return undefined;
     let newest: Call | undefined;
     for (const call of this.#calls.values()) {
       if (!call.exchange) continue;
@@ -247,9 +258,9 @@ export class Calls {
       case 'notifications/progress':
         return this.#progress(notification);
       case 'notifications/cancelled': {
-        const asking = isId(params?.requestId) ? this.#askings.get(params.requestId) : undefined;
+        const takeBack = isId(params?.requestId) ? this.#askings.get(params.requestId) : undefined;
         const { requestId: _, ...rest } = params ?? {};
-        return asking?.cancel(rest);
+        return takeBack?.(rest);
       }
       case 'notifications/message': {
         const outlet = this.#callOf(cause)?.exchange?.outlet;

@@ -76,6 +76,9 @@ export class SessionContents {
   }
 
   async reinitialize(who: Principal, ref: string, server: string, change: ServerChange) {
+    // What a server is started with is a matter of whoever runs the proxy.
+    if (!who.admin)
+      throw new ProxyError('FORBIDDEN', 'Only administrators change what a server is started with.');
     const session = this.#finder.session(who, ref);
     const { old, new: fresh } = await session.servers.reinitialize(server, change);
     session.event('reinitialized', { server, old: old.id, new: fresh.id });

@@ -131,14 +131,17 @@ export class Dispatcher {
     params: Fields | undefined,
     exchange: Exchange,
   ): Promise<boolean> {
-    if (!(error instanceof ProxyError) || error.code !== 'OUTCOME_UNKNOWN') return false;
+    // A server that was stopped on purpose is not wanted back for one call.
+    if (!(error instanceof ProxyError) || error.code !== 'OUTCOME_UNKNOWN' || error.details.died !== true)
+      return false;
     if (config.retry === 'never' || exchange.cancelled) return false;
     const router = this.#router;
     const tool = String(params?.name);
     if (router.isReadOnly(config.name, tool) === undefined) {
-      await this.#party.servers.use(config, exchange.outlet.client, (binding) =>
-        this.#pages(binding, 'tools/list', 'tools'),
-      );
+      const ask = (binding: Binding) => this.#pages(binding, 'tools/list', 'tools');
+      const asked = this.#party.servers.use(config, exchange.outlet.client, ask);
+      // What became of the call matters more than why its server does not come back.
+      if (!(await asked.catch(() => undefined))) return false;
     }
     return router.isReadOnly(config.name, tool) === true;
   }

@@ -115,6 +115,11 @@ export class History {
     return this.#store.events.last(this.#session, track, last ?? this.#config.keep, from).map(toEvent);
   }
 
+  /** Whether somebody follows. */
+  get followed(): boolean {
+    return this.#followers.size > 0;
+  }
+
   /** Calls `follow` for each event from now on, until the returned function is called. */
   follow(follow: (event: SessionEvent) => void): () => void {
     this.#followers.add(follow);

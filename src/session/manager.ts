@@ -14,7 +14,7 @@ import { checkName, newSessionId } from './ids.js';
 import { asToolResult } from './loss.js';
 import { Outbox } from './outbox.js';
 import type { Router } from './router.js';
-import { Session } from './session.js';
+import { inUse, Session } from './session.js';
 import type { OwnTools } from './tools.js';
 
 /** Rows deleted at a time, so that no request waits long. */
@@ -137,7 +137,7 @@ export class SessionManager {
       return await job(session);
     } finally {
       await this.close(session, 'was stopped after the call');
-      this.purge(session.id);
+      await this.purge(session.id);
     }
   }
 
@@ -189,15 +189,16 @@ export class SessionManager {
     return { sessions, running: this.#running.size, requests: this.inFlight };
   }
 
+  /** Whether another process on the same store runs the session's servers. */
+  isElsewhere({ instance }: SessionRow): boolean {
+    return instance !== null && instance !== this.#options.instance;
+  }
+
   /** The session of a row of the store. @throws {ProxyError} SESSION_IN_USE */
   load(row: SessionRow): Session {
     const loaded = this.#sessions.get(row.id);
     if (loaded) return loaded;
-    const { instance } = this.#options;
-    if (row.instance !== null && row.instance !== instance) {
-      const text = `Session ${row.name ?? row.id} is in use by another mcp-session-proxy on the same store. Stop that one, or give each a "store" of its own.`;
-      throw new ProxyError('SESSION_IN_USE', text);
-    }
+    if (this.isElsewhere(row)) throw inUse(row.name ?? row.id);
     const session = new Session(row, {
       ...this.#options,
       bindings: this.#bindings,
@@ -219,9 +220,10 @@ export class SessionManager {
     this.#options.removeFolder(session.id);
   }
 
-  /** Deletes what is left of a closed session. */
-  purge(id: string): void {
-    this.#options.store.sessions.delete(id);
+  /** Deletes what is left of a closed session, after what is still being written of it. */
+  async purge(id: string): Promise<void> {
+    const { store } = this.#options;
+    await store.write(() => store.sessions.delete(id));
   }
 
   saveSnapshot(session: Session, name: string, value: string): SnapshotRow {
@@ -257,7 +259,8 @@ export class SessionManager {
     const due = [...this.#running].filter((session) => session.expiresAt <= now);
     await Promise.all(due.map((session) => session.timeOut()));
     for (const session of this.#sessions.values()) {
-      const listening = [...session.attachments.values()].some(({ outlet }) => outlet?.connected);
+      const listening =
+        session.history.followed || [...session.attachments.values()].some(({ outlet }) => outlet?.connected);
       if (!this.#running.has(session) && session.expiresAt <= now && !listening) this.#drop(session);
     }
     this.answers.sweep();

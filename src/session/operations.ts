@@ -8,7 +8,7 @@ import { checkName } from './ids.js';
 import type { CreateOptions, SessionManager } from './manager.js';
 import type { Session } from './session.js';
 import { isAppKey } from './state.js';
-import { cursorOf, parseCursor, viewOf, type SessionView } from './view.js';
+import { cursorOf, parseCursor, viewOf, viewOfRow, type SessionView } from './view.js';
 
 const DEFAULT_PAGE = 20;
 const LARGEST_PAGE = 500;
@@ -118,7 +118,9 @@ export class SessionOperations {
       limit: size,
       ...(after ? { after } : {}),
     });
-    const sessions = rows.map((row) => viewOf(this.#manager.load(row)));
+    const sessions = rows.map((row) =>
+      this.#manager.isElsewhere(row) ? viewOfRow(row) : viewOf(this.#manager.load(row)),
+    );
     const last = rows.at(-1);
     return { sessions, ...(last && rows.length === size ? { nextCursor: cursorOf(last) } : {}) };
   }
@@ -229,7 +231,7 @@ export class SessionOperations {
     if (!session) return false;
     const open = session.state !== 'closed';
     await this.#manager.close(session, ON_REQUEST, force);
-    if (purge) this.#manager.purge(session.id);
+    if (purge) await this.#manager.purge(session.id);
     return open;
   }
 
@@ -293,7 +295,7 @@ export class SessionOperations {
       for (const [key, value] of Object.entries(state)) session.values.set(key, value);
     } catch (error) {
       await this.#manager.close(session, ON_REQUEST);
-      this.#manager.purge(session.id);
+      await this.#manager.purge(session.id);
       throw error;
     }
     if (bind) await session.servers.start();

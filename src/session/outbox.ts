@@ -110,7 +110,8 @@ export class Outbox {
   attach(reader: Reader, after = this.#cursor): void {
     const before = this.#reader;
     this.#reader = reader;
-    this.#cursor = after;
+    // An id from the future is forged, or of a store that was put back: it must not skip what comes.
+    this.#cursor = Math.min(after, this.#seq);
     this.#blocked = false;
     before?.end();
     this.#catchUp();
@@ -119,6 +120,11 @@ export class Outbox {
   /** The connection is gone; messages go on being stored. */
   detach(reader: Reader): void {
     if (this.#reader === reader) this.#reader = undefined;
+  }
+
+  /** Ends the connection that reads; the stream itself stays. */
+  release(): void {
+    this.#takeReader()?.end();
   }
 
   /** The reader takes more again. */

@@ -58,6 +58,8 @@ export class Servers {
   readonly #holder: Holder;
   readonly #options: ServersOptions;
   readonly #held = new Map<string, Binding>();
+  /** Of scope call: they end with their call. */
+  readonly #passing = new Set<Binding>();
   readonly #failed = new Map<string, string>();
   readonly #env = new Map<string, Record<string, string>>();
   /** Until one of them changes. */
@@ -104,11 +106,12 @@ export class Servers {
     await this.#holder.admit();
     this.#client = client;
     const binding = this.#options.bindings.acquire(this.#holder, config, this.#held);
+    if (config.scope === 'call') this.#passing.add(binding);
     try {
       if (!binding.live) await this.#start(binding, client);
       return await job(binding);
     } finally {
-      if (config.scope === 'call') await binding.release('was stopped after the call');
+      if (this.#passing.delete(binding)) await binding.release('was stopped after the call');
     }
   }
 
@@ -236,7 +239,9 @@ export class Servers {
   async release(reason: string, force = false): Promise<void> {
     this.#stopRecovery();
     this.#failed.clear();
+    const passing = [...this.#passing].map((binding) => binding.release(reason, force));
     await this.#options.bindings.release(this.#holder, this.#held, reason, force);
+    await Promise.all(passing);
   }
 
   async #start(binding: Binding, client: ClientProfile): Promise<void> {
@@ -247,8 +252,8 @@ export class Servers {
       this.#settle();
     } catch (error) {
       log.session.warn({ session: this.#holder.id, server: name }, messageOf(error));
-      // Only the session's own server puts it in error: others are not its to recover.
-      if (scope === 'session') {
+      // Only the session's own server puts it in error, and none that was taken back while it started.
+      if (scope === 'session' && this.#held.get(name) === binding) {
         if (!this.#failed.has(name)) this.#recoverLater(name);
         this.#failed.set(name, messageOf(error));
         this.#holder.failed(messageOf(error));
@@ -270,9 +275,9 @@ export class Servers {
     const wait = RECOVERY_WAITS[attempt];
     if (wait === undefined) return;
     this.#stopRecovery = this.#options.clock.after(wait, () => {
-      const binding = this.#held.get(name);
-      if (!binding || !this.#failed.has(name)) return;
-      this.#start(binding, this.#client).catch(() => this.#recoverLater(name, attempt + 1));
+      if (!this.#failed.has(name)) return;
+      const retry = this.use(this.config(name), this.#client, () => Promise.resolve());
+      retry.catch(() => this.#recoverLater(name, attempt + 1));
     });
   }
 

@@ -63,6 +63,7 @@ export class Session implements Holder, Party {
   readonly #dispatcher: Dispatcher;
   readonly #exchanges = new Set<Exchange>();
   #touchedAt: number;
+  #pausing: Promise<void> | undefined;
 
   constructor(row: SessionRow, options: SessionOptions) {
     const { store, clock, router, config, redactor } = options;
@@ -150,10 +151,14 @@ export class Session implements Holder, Party {
   // -- life ------------------------------------------------------------------------------------------------------
 
   async admit(): Promise<void> {
+    await this.#pausing;
     if (this.state === 'closed') {
       throw new ProxyError('SESSION_CLOSED', `Session ${this.name ?? this.id} is closed. Start a new one.`);
     }
-    if (this.state !== 'active') await this.#options.admit(this);
+    if (this.state === 'active') return;
+    const { store, instance } = this.#options;
+    if (!store.sessions.claim(this.id, instance)) throw inUse(this.name ?? this.id);
+    await this.#options.admit(this);
   }
 
   recovered(): void {
@@ -171,10 +176,17 @@ export class Session implements Holder, Party {
    */
   async pause(reason: string, force = true): Promise<void> {
     if (!force && this.inFlight > 0) throw this.#busy('paused');
+    // A request that comes meanwhile waits, so that no second server starts beside one that is still leaving.
+    this.#pausing ??= this.#release(reason).finally(() => (this.#pausing = undefined));
+    await this.#pausing;
+  }
+
+  async #release(reason: string): Promise<void> {
     await this.servers.release(reason);
     this.#options.retire(this);
     this.values.forgetTemporary();
     if (this.state === 'active' || this.state === 'error') this.#setState('paused', reason);
+    else this.#write(() => this.#options.store.sessions.setState(this.id, this.state, null, this.updatedAt));
   }
 
   /** Ends the session for good; requests under way are cancelled. @param force kills its servers at once */
@@ -182,6 +194,7 @@ export class Session implements Holder, Party {
     if (this.state === 'closed') return;
     for (const exchange of this.#exchanges) exchange.cancel({ reason });
     this.#setState('closed', reason);
+    for (const { outlet } of this.attachments.values()) outlet?.close?.();
     await this.servers.release(reason, force);
     this.#options.retire(this);
     this.values.forgetTemporary();
@@ -268,10 +281,13 @@ export class Session implements Holder, Party {
     this.state = state;
     this.updatedAt = clock.now();
     const holder = state === 'active' || state === 'error' ? instance : null;
-    this.#write(() => {
+    const write = () => {
       store.sessions.setState(this.id, state, holder, this.updatedAt);
       store.sessions.touch(this.id, this.lastActiveAt);
-    });
+    };
+    // At once, or whoever looks now finds an open session and opens it anew; later again, after what is on its way.
+    if (state === 'closed') write();
+    this.#write(write);
   }
 
   #busy(verb: string): ProxyError {
@@ -326,6 +342,12 @@ export class Session implements Holder, Party {
   isSubscribed(server: string, uri: unknown): boolean {
     return this.settings.subscriptions?.some((one) => one.server === server && one.uri === uri) ?? false;
   }
+}
+
+/** Another process holds the session. */
+export function inUse(name: string): ProxyError {
+  const text = `Session ${name} is in use by another mcp-session-proxy on the same store. Stop that one, or give each a "store" of its own.`;
+  return new ProxyError('SESSION_IN_USE', text);
 }
 
 function isFailure(outcome: Outcome): boolean {

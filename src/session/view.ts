@@ -15,7 +15,7 @@ export interface SessionView {
   createdAt: string;
   updatedAt: string;
   lastActiveAt: string;
-  /** When it is due to be paused or closed; null while a request holds it, or nothing runs. */
+  /** When it is due to be paused or closed; null while a request holds it, and when it is closed. */
   expiresAt: string | null;
   bindings: BindingInfo[];
 }
@@ -34,6 +34,23 @@ export function viewOf(session: Session): SessionView {
     lastActiveAt: iso(lastActiveAt),
     expiresAt: expiresAt === Infinity || state === 'closed' ? null : iso(expiresAt),
     bindings: session.servers.infos(),
+  };
+}
+
+/** A session that another process runs: what the store knows of it. */
+export function viewOfRow(row: SessionRow): SessionView {
+  return {
+    id: row.id,
+    name: row.name,
+    principal: row.principal,
+    scope: row.principal === EVERYBODY ? 'store' : 'agent',
+    state: row.state,
+    temporary: row.temporary,
+    createdAt: iso(row.createdAt),
+    updatedAt: iso(row.updatedAt),
+    lastActiveAt: iso(row.lastActiveAt),
+    expiresAt: null,
+    bindings: [],
   };
 }
 

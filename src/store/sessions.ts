@@ -32,6 +32,9 @@ export function sessionTable(db: Database): SessionTable {
   );
   const setState = db.prepare('UPDATE sessions SET state = ?, instance = ?, updated_at = ? WHERE id = ?');
   const setSettings = db.prepare('UPDATE sessions SET settings = ? WHERE id = ?');
+  const claim = db.prepare(
+    'UPDATE sessions SET instance = ? WHERE id = ? AND (instance IS NULL OR instance = ?)',
+  );
   const touch = db.prepare('UPDATE sessions SET last_active_at = ? WHERE id = ?');
   const release = db
     .prepare<[number, string], string>(
@@ -69,6 +72,7 @@ export function sessionTable(db: Database): SessionTable {
     insert: (row) => insert.run({ ...row, temporary: Number(row.temporary) }).changes === 1,
     get: (id) => toSession(get.get(id)),
     byName: (principal, name) => toSession(byName.get(principal, name)),
+    claim: (id, instance) => claim.run(instance, id, instance).changes === 1,
     setState: (id, state, instance, at) => void setState.run(state, instance, at, id),
     setSettings: (id, settings) => void setSettings.run(settings, id),
     touch: (id, at) => void touch.run(at, id),

@@ -60,6 +60,8 @@ export interface SessionTable {
   get(id: string): SessionRow | undefined;
   /** The open session of that name. */
   byName(principal: string, name: string): SessionRow | undefined;
+  /** Takes the session for that instance. @returns false when another has it */
+  claim(id: string, instance: string): boolean;
   setState(id: string, state: SessionState, instance: string | null, at: number): void;
   setSettings(id: string, settings: string): void;
   touch(id: string, lastActiveAt: number): void;

@@ -28,7 +28,15 @@ export function checkCaller(request: IncomingMessage, config: ListenConfig): voi
     );
   }
   const origins = headerValues(request, 'origin');
-  if (origins.length === 0) return;
+  if (origins.length === 0) {
+    // A browser names no origin for an image or a link, but says that it is another site's.
+    const [site] = headerValues(request, 'sec-fetch-site');
+    if (site === undefined || site === 'same-origin' || site === 'none') return;
+    throw new ProxyError(
+      'FORBIDDEN_ORIGIN',
+      'A page of another site sent this request. It is not allowed here.',
+    );
+  }
   const [origin = ''] = origins;
   if (origins.length > 1 || !isAllowedOrigin(origin, config)) {
     throw new ProxyError(

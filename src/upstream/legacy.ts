@@ -24,6 +24,8 @@ export interface Stream {
   /** Whether messages sent now can still reach the client on it. */
   readonly open: boolean;
   send(message: Message): void;
+  /** The client is served no more. */
+  close?(): void;
 }
 
 export interface Answer {
@@ -64,6 +66,11 @@ export class LegacyPeer implements Outlet {
 
   get connected(): boolean {
     return this.#own.open;
+  }
+
+  /** The session is over, or the client has left it. */
+  close(): void {
+    this.#own.close?.();
   }
 
   notify(notification: Notification): void {
@@ -122,7 +129,9 @@ export class LegacyPeer implements Outlet {
         return;
       }
       default:
-        return this.attached.session.notification(method, params);
+        // What calls itself a request is none without an id, and must not pass the catalog by.
+        if (method.startsWith('notifications/')) this.attached.session.notification(method, params);
+        return;
     }
   }
 

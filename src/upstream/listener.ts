@@ -10,6 +10,7 @@ import { checkCaller } from './guard.js';
 const MAX_HEADER_BYTES = 16 * 1024;
 const HEADERS_TIMEOUT = 10_000;
 const REQUEST_TIMEOUT = 30_000;
+const CHECKING_INTERVAL = 5000; // Node's own default looks for late requests every 30 s only
 const KEEP_ALIVE_TIMEOUT = 75_000; // longer than the pools of common clients, so that theirs end first
 
 export interface Handler {
@@ -42,6 +43,7 @@ export class Listener {
       {
         maxHeaderSize: MAX_HEADER_BYTES,
         headersTimeout: HEADERS_TIMEOUT,
+        connectionsCheckingInterval: CHECKING_INTERVAL,
         requestTimeout: REQUEST_TIMEOUT,
         keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
         noDelay: true,
@@ -117,8 +119,7 @@ export function answerError(response: ServerResponse, error: ProxyError, id: Id 
     'Content-Type': 'application/json',
     'Content-Length': Buffer.byteLength(body),
     ...(error.status === 503 ? { 'Retry-After': '5' } : {}),
-    // What was not read of the body must not be taken for the next request.
-    ...(error.status === 413 || error.code === 'SHUTTING_DOWN' ? { Connection: 'close' } : {}),
+    ...(error.code === 'SHUTTING_DOWN' ? { Connection: 'close' } : {}),
     ...(error.status === 405 ? { Allow: 'GET, POST, DELETE' } : {}),
   });
   response.end(body);
@@ -140,8 +141,8 @@ export function readBody(request: IncomingMessage, limit: number): Promise<strin
     request.on('data', (chunk: Buffer) => {
       length += chunk.length;
       if (length <= limit) return void chunks.push(chunk);
+      // What still comes is read and dropped: a connection cut while the client writes would cost it our answer.
       chunks.length = 0;
-      request.pause();
       tooLarge();
     });
     request.on('error', (error) =>

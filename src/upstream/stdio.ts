@@ -32,15 +32,13 @@ export interface StdioOptions extends IntroduceOptions {
 export class StdioEndpoint {
   readonly #options: StdioOptions;
   #peer: LegacyPeer | undefined;
-  #initializing: Promise<unknown> | undefined;
-  #running = 0;
-  #idle: () => void = () => {};
+  #initializing: Promise<void> | undefined;
 
   constructor(options: StdioOptions) {
     this.#options = options;
   }
 
-  /** Serves until the client closes its end and what it asked for is answered. */
+  /** Serves until the client closes its end; what it asked for is answered by those who stop the proxy. */
   async serve(): Promise<void> {
     const { input, output, maxMessage } = this.#options;
     const lines = new LineSplitter(maxMessage, {
@@ -58,7 +56,6 @@ export class StdioEndpoint {
       input.once('close', resolve);
       input.once('error', () => resolve());
     });
-    if (this.#running > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
   }
 
   async #receive(line: Buffer): Promise<void> {
@@ -78,29 +75,23 @@ export class StdioEndpoint {
   }
 
   async #request(request: Request): Promise<void> {
-    this.#running += 1;
-    try {
-      if (request.method === 'initialize') {
-        this.#initializing = this.#initialize(request);
-        return await this.#initializing.then(() => {});
-      }
-      await this.#initializing; // a client that does not wait for the answer
-      const peer = this.#peer;
-      if (!peer) throw new ProxyError('SESSION_REQUIRED', 'Send initialize first.');
-      // On one pipe the answers to two requests of one id could not be told apart.
-      if (peer.isRunning(request.id)) {
-        throw new ProxyError(
-          'INVALID_REQUEST',
-          `A request with id ${JSON.stringify(request.id)} is still under way.`,
-        );
-      }
-      const { response, record } = await peer.request(request, this.#stream);
-      if (record) await this.#options.store.write(record);
-      if (response) this.#send(response);
-    } finally {
-      this.#running -= 1;
-      if (this.#running === 0) this.#idle();
+    if (request.method === 'initialize') {
+      this.#initializing = this.#initialize(request);
+      return this.#initializing;
     }
+    await this.#initializing; // a client that does not wait for the answer
+    const peer = this.#peer;
+    if (!peer) throw new ProxyError('SESSION_REQUIRED', 'Send initialize first.');
+    // On one pipe the answers to two requests of one id could not be told apart.
+    if (peer.isRunning(request.id)) {
+      throw new ProxyError(
+        'INVALID_REQUEST',
+        `A request with id ${JSON.stringify(request.id)} is still under way.`,
+      );
+    }
+    const { response, record } = await peer.request(request, this.#stream);
+    if (record) await this.#options.store.write(record);
+    if (response) this.#send(response);
   }
 
   async #initialize(request: Request): Promise<void> {

@@ -56,6 +56,7 @@ class HttpPeer extends LegacyPeer {
         return outbox.read;
       },
       send: (message) => outbox.send(message),
+      close: () => outbox.release(),
     });
     this.outbox = outbox;
   }
@@ -84,9 +85,12 @@ export class StreamableEndpoint {
         return this.#post(caller);
       case 'GET':
         return this.#get(caller, this.#peer(caller));
-      case 'DELETE':
-        await this.#options.attachments.detach(this.#peer(caller).attached);
+      case 'DELETE': {
+        const peer = this.#peer(caller);
+        peer.close();
+        await this.#options.attachments.detach(peer.attached);
         return void response.writeHead(204).end();
+      }
       default:
         throw new ProxyError(
           'METHOD_NOT_ALLOWED',
@@ -272,18 +276,20 @@ export class StreamableEndpoint {
 
 /**
  * `/mcp/s/NAME`, or the header X-MCP-Session.
- * @throws {ProxyError} NOT_FOUND
+ * @throws {ProxyError} NOT_FOUND, SESSION_NAME_INVALID
  */
 function addressOf(request: IncomingMessage, path: string): string | undefined {
   const header = request.headers['x-mcp-session'];
   if (path === '' || path === '/') return typeof header === 'string' ? header : undefined;
   const [, name] = /^\/s\/([^/]+)$/.exec(path) ?? [];
+  if (name === undefined) throw new ProxyError('NOT_FOUND', 'Nothing is here. A session is at …/s/NAME.');
   try {
-    if (name !== undefined) return decodeURIComponent(name);
-  } catch {
-    // A broken escape is no name.
+    return decodeURIComponent(name);
+  } catch (error) {
+    throw new ProxyError('SESSION_NAME_INVALID', `"${name.slice(0, 80)}" is no percent-encoded text.`, {
+      cause: error,
+    });
   }
-  throw new ProxyError('NOT_FOUND', 'Nothing is here. A session is at …/s/NAME.');
 }
 
 function sessionKey(request: IncomingMessage): string | undefined {

@@ -24,7 +24,8 @@ export class Run {
   constructor(args: string[], { env = {}, input = '' }: RunOptions = {}) {
     const child = spawn(process.execPath, [CLI, ...args], {
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: { ...process.env, ...env },
+      // A token of whoever runs the tests is none of theirs.
+      env: { ...process.env, MCP_SESSION_PROXY_TOKEN: '', ...env },
     });
     this.process = child;
     child.stdout.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));

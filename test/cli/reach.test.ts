@@ -22,7 +22,7 @@ function sentence({ stdout, stderr }: Ended): string {
   return text;
 }
 
-describe('without a proxy', () => {
+describe('without a proxy', { timeout: 60_000 }, () => {
   test('sessions are made, changed and looked at in the store, and no server is started', async () => {
     using folder = new TemporaryFolder();
     const trace = `${folder.path}/started`;
@@ -133,6 +133,17 @@ describe('without a proxy', () => {
     expect(await shell.text('ls')).toMatch(/^work +ses_\S+ +paused +counter \(disconnected\) /m);
   });
 
+  test('of two proxies on one store the command line asks which is meant', async () => {
+    using folder = new TemporaryFolder();
+    await using one = await ProxyProcess.start(folder, STORED);
+    await using two = await ProxyProcess.start(folder, STORED);
+    const shell = new Shell(`${folder.path}/mcp-proxy.yaml`);
+    const ended = await shell.run('ls');
+    expect(ended.code).toBe(2);
+    for (const { url } of [one, two]) expect(sentence(ended)).toContain(new URL(url).origin);
+    expect(await shell.text('ls', '--url', one.url)).toBe('No sessions.');
+  });
+
   test('a store in memory is that of the proxy alone', async () => {
     using folder = new TemporaryFolder();
     const config = { ...STORED, store: ':memory:' };
@@ -144,7 +155,7 @@ describe('without a proxy', () => {
   });
 });
 
-describe('exit codes', () => {
+describe('exit codes', { timeout: 60_000 }, () => {
   test('help is no error; a command line or config at fault ends with 2', async () => {
     using folder = new TemporaryFolder();
     const shell = shellIn(folder);
@@ -174,7 +185,7 @@ describe('exit codes', () => {
   });
 });
 
-describe('with a proxy that wants tokens', () => {
+describe('with a proxy that wants tokens', { timeout: 60_000 }, () => {
   const TOKENS = {
     alice: 'alice-has-this-token',
     bob: 'bob-has-another-token',

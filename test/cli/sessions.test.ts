@@ -26,7 +26,7 @@ function script(...lines: string[]) {
 
 const ENDLESS = script("process.on('SIGTERM', () => {});", 'setInterval(() => {}, 1000);');
 
-describe('with a proxy that runs', () => {
+describe('with a proxy that runs', { timeout: 60_000 }, () => {
   const folder = new TemporaryFolder();
   const flag = `${folder.path}/may-start`;
   let proxy: ProxyProcess;

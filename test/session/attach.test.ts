@@ -88,6 +88,15 @@ test('a client that made its session ends it by leaving, one that joined it leav
   ]);
 });
 
+test('with a client that leaves goes what was kept for it', async () => {
+  using world = new World();
+  const guest = world.attachments.attach(world.session('work'), client, false);
+  const { stream } = guest.attachment;
+  world.store.streams.append(stream, 1, '{}', false);
+  await world.attachments.detach(guest);
+  expect(world.store.streams.tail(stream).seq).toBe(0);
+});
+
 test('a client that introduces itself anew is known that way', async () => {
   using world = new World();
   const { attachment } = world.attachments.attach(world.session(), client, true);

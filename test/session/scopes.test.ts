@@ -36,7 +36,7 @@ test('scope shared: everybody shares one, which is told of no client', async () 
   using world = new World({ servers: { one: { scope: 'shared' } } });
   await threeSessions(world);
   expect(world.starts).toBe(1);
-  expect(world.connection().context).toEqual({
+  expect(world.connection().context).toMatchObject({
     client: PROXY_PROFILE,
     variables: { 'session.dir': '/folders/shared', 'session.id': 'shared', 'session.name': 'shared' },
   });
@@ -57,7 +57,7 @@ test('a session’s own server knows its client, its folder and its name', async
   const session = world.session('work');
   const client = new FakeClient({ roots: {} });
   await session.request(client.call('x'));
-  expect(world.connection().context).toEqual({
+  expect(world.connection().context).toMatchObject({
     client: client.client,
     variables: {
       'session.dir': `/folders/${session.id}`,

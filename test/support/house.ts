@@ -1,3 +1,5 @@
+import Database from 'better-sqlite3';
+import { join } from 'node:path';
 import { remoteDoor } from '../../src/admin/client.js';
 import type { Door } from '../../src/admin/door.js';
 import { loadConfig } from '../../src/config/load.js';
@@ -18,6 +20,19 @@ const TOKENS = (['alice', 'bob', 'root'] as const).map((user) => ({
   value: tokenOf(user),
   admin: user === 'root',
 }));
+
+/** Where a session leaves traces, and under which name. */
+const TABLES = [
+  ['sessions', 'id'],
+  ['attachments', 'session'],
+  ['bindings', 'owner'],
+  ['seen', 'session'],
+  ['events', 'session'],
+  ['recent_events', 'session'],
+  ['state', 'owner'],
+  ['snapshots', 'session'],
+  ['shares', 'session'],
+] as const;
 
 /** A whole proxy in this process, and its doors for three users. */
 export class House {
@@ -43,6 +58,19 @@ export class House {
   door(user: User = 'alice'): Door {
     if (this.#way === 'remote') return remoteDoor(this.#url, { token: tokenOf(user) });
     return this.#proxy.door({ id: `token:${user}`, admin: user === 'root' });
+  }
+
+  /** How many rows of the store belong to a session, by table. */
+  rowsOf(session: string): Record<string, number> {
+    const db = new Database(join(this.#folder.path, 'store.db'), { readonly: true });
+    const count = (table: string, column: string) =>
+      db
+        .prepare<[string], number>(`SELECT count(*) FROM ${table} WHERE ${column} = ?`)
+        .pluck()
+        .get(session) ?? 0;
+    const rows = TABLES.map(([table, column]) => [table, count(table, column)] as const);
+    db.close();
+    return Object.fromEntries(rows.filter(([, found]) => found > 0));
   }
 
   /** Stops the proxy and starts another one on the same store. */

@@ -141,6 +141,8 @@ export class FakeClient implements Outlet {
     this.heard.push(notification);
   }
 
+  close(): void {}
+
   ask(asked: Asked, onprogress: (params: Fields) => void): Asking {
     let resolve: (outcome: Outcome) => void = () => {};
     const answer = new Promise<Outcome>((resolved) => (resolve = resolved));

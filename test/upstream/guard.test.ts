@@ -14,12 +14,22 @@ const trusting = {
 /** The code and message of a refusal; undefined where the caller is let in. */
 function refusal(rawHeaders: string[], config = listen): string | undefined {
   try {
-    checkCaller({ rawHeaders } as IncomingMessage, config);
+    checkCaller({ rawHeaders, headers: joined(rawHeaders) } as IncomingMessage, config);
     return undefined;
   } catch (error) {
     if (error instanceof ProxyError) return `${error.status} ${error.code} ${error.message}`;
     throw error;
   }
+}
+
+/** As Node joins repeated headers. */
+function joined(rawHeaders: string[]): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const [name = '', value = ''] = [rawHeaders[i]?.toLowerCase(), rawHeaders[i + 1]];
+    headers[name] = headers[name] === undefined ? value : `${headers[name]}, ${value}`;
+  }
+  return headers;
 }
 
 const hostRefused = (host: string) =>
@@ -216,6 +226,25 @@ test.each([
   'null',
 ])('a page from %s is not the allowed one', (origin) => {
   expect(refusal(from(origin), trusting)).toBe(originRefused(origin));
+});
+
+test.each(['cross-site', 'same-site', 'none, cross-site', '', 'unheard-of'])(
+  'a request without Origin whose browser says that it is %j is refused',
+  (site) => {
+    expect(refusal(['Host', 'localhost', 'Sec-Fetch-Site', site])).toBe(
+      '403 FORBIDDEN_ORIGIN A page of another site sent this request. It is not allowed here.',
+    );
+  },
+);
+
+test.each(['same-origin', 'none'])('a request without Origin whose browser says %s is let in', (site) => {
+  expect(refusal(['Host', 'localhost', 'Sec-Fetch-Site', site])).toBeUndefined();
+});
+
+test('a page that may call may do so from another site', () => {
+  expect(
+    refusal([...from('https://app.example.com'), 'Sec-Fetch-Site', 'cross-site'], trusting),
+  ).toBeUndefined();
 });
 
 test('the Host is looked at before the Origin', () => {

@@ -125,7 +125,8 @@ const wait = verb({
       if (server !== undefined && links.length === 0) {
         throw new ProxyError('NOT_FOUND', `Session "${ref}" has no server "${server}".`);
       }
-      const ready = links.every((link) => link.state === 'connected');
+      // One of scope `call` runs during calls alone.
+      const ready = links.every((link) => link.state === 'connected' || link.scope === 'call');
       if (state === undefined ? ready : session.state === state) return session;
       if (Date.now() > end) {
         const found = links.map((link) => `${link.server} ${link.state}`).join(', ');

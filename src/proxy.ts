@@ -52,6 +52,7 @@ export class SessionProxy {
   #listener: Listener | undefined;
   #api: Api | undefined;
   #stopping: Promise<void> | undefined;
+  #closed = false;
   /** Ends what is not to outlive the process. */
   #forget: () => void = () => {};
 
@@ -94,7 +95,7 @@ export class SessionProxy {
   /** What a principal can do with sessions. */
   door(who: Principal = LOCAL_PRINCIPAL): Door {
     const servers = this.#config.servers.map(({ name, kind, scope }) => ({ name, kind, scope }));
-    return localDoor(this.#sessions, this.#contents, servers, who, () => this.#store.write(() => {}));
+    return localDoor(this.#sessions, this.#contents, servers, who, () => this.#stored());
   }
 
   /**
@@ -182,6 +183,11 @@ export class SessionProxy {
     this.#store.write(job).catch((error: unknown) => log.proxy.error(messageOf(error)));
   }
 
+  /** Resolves when everything that was written so far is on disk; the end of the store saw to that too. */
+  #stored(): Promise<void> {
+    return this.#closed ? Promise.resolve() : this.#store.write(() => {});
+  }
+
   async #stop(): Promise<void> {
     this.#listener?.drain();
     const end = this.#clock.now() + DRAIN_GRACE;
@@ -195,6 +201,7 @@ export class SessionProxy {
     await this.#listener?.close();
     this.#store.processes.removeInstance(this.#instance);
     this.#store.close();
+    this.#closed = true;
     this.#forget();
     log.proxy.info('Stopped.');
   }

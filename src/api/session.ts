@@ -134,9 +134,13 @@ export class SessionHandle implements AsyncDisposable {
     return Object.fromEntries(bindings.map(({ server, state }) => [server, state === 'connected']));
   }
 
-  /** Replaces a server's process by one with other arguments or environment; if that fails the old one goes on. */
+  /**
+   * Replaces a server's process by one with other arguments or environment; if that fails the old one goes on.
+   * @throws {ProxyError} FORBIDDEN against a URL, unless the token is an administrator's
+   */
   async reinitialize(server: string, change: ServerChange): Promise<Reinitialized> {
-    const done = await this.#context.door.reinitialize(this.id, server, change);
+    // What a server is started with is up to whoever runs the proxy, and that is this program.
+    const done = await this.#context.link.door.reinitialize(this.id, server, change);
     return { ...done, session: this.#seen(done.session) };
   }
 

@@ -483,7 +483,8 @@ describe.each<Way>(['local', 'remote'])('through the %s door', (way) => {
   test('F7 reinitializing replaces one process and leaves the others; with a bad configuration the old one goes on', async () => {
     const door = await open(two);
     const before = await door.create({ name: 'a', bind: true });
-    const done = await door.reinitialize('a', 'one', { env: { MODE: 'other' } });
+    const root = house.door('root');
+    const done = await root.reinitialize(before.id, 'one', { env: { MODE: 'other' } });
     expect(done).toMatchObject({ configApplied: true, session: { id: before.id } });
     expect(done.oldBindingId).toBe(before.bindings[0]?.id);
     expect(done.newBindingId).toBe(done.session.bindings[0]?.id);
@@ -491,10 +492,11 @@ describe.each<Way>(['local', 'remote'])('through the %s door', (way) => {
     expect(isAlive(pidOf(before, 'one'))).toBe(false);
     expect(pidOf(done.session, 'two')).toBe(pidOf(before, 'two'));
     await say(door, 'a', 'one__increment');
-    await expect(door.reinitialize('a', 'one', { args: ['/nowhere.mjs'] })).rejects.toMatchObject({
+    await expect(root.reinitialize(before.id, 'one', { args: ['/nowhere.mjs'] })).rejects.toMatchObject({
       code: 'SERVER_UNAVAILABLE',
     });
     expect(await say(door, 'a', 'one__get')).toMatch(/1$/);
+    await expect(door.reinitialize('a', 'one', {})).rejects.toMatchObject({ code: 'FORBIDDEN' });
   });
 
   test('F15 a batch of calls stops at the first that fails, and in parallel tells of all', async () => {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { connectProxy, loadConfig, openProxy, type ConfigInput } from '../../src/index.js';
-import { isAlive } from '../support/proxy.js';
+import { isAlive, local } from '../support/proxy.js';
 import { codeOf, counter, numberOf, openHere, TemporaryFolder } from './support/places.js';
 
 test('a proxy opens from a file, from a loaded config and from one that stands in the program', async () => {
@@ -49,4 +49,14 @@ test('a config that cannot be used is refused with the key that is wrong', async
   expect(
     await codeOf(openProxy({ config: { servers: { counter }, listen: { host: '0.0.0.0' } }, listen: true })),
   ).toBe('CONFIG_INVALID');
+});
+
+test('a proxy that stops waits for sessions that are being closed', async () => {
+  const place = await openHere({ servers: { counter: local('lingers', {}, ['500']) } });
+  const session = await place.proxy.forAgent('alice').createSession('work');
+  const pid = numberOf(await session.useTool('pid'));
+  const closed = codeOf(session.close());
+  await place.proxy.close();
+  expect(isAlive(pid)).toBe(false);
+  expect(await closed).toBe('no failure');
 });

@@ -1,20 +1,12 @@
-// KNOWN BUGS: failing tests, to be pasted into the suite once they pass. Each failed at commit 2e5760f.
-//
-// - Fixtures they use stand in test/fixtures/. StdioProxy and the small helpers stand in hostile-clients.test.ts already.
-// - To run all as they are: cp test/flows/known-bugs.txt test/flows/known-bugs.test.ts, then vitest that file. Those that hang
-//   on SIGTERM take 20 s each, and may leave `ignores-eof.mjs` processes behind until K1 and K5 are mended.
-// - K numbers are those of the report.
-//
 import Database from 'better-sqlite3';
-import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { eventsOf, RawClient, textOf, type Received } from '../support/client.js';
-import { CLI, isAlive, local, ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
+import { eventsOf, RawClient } from '../support/client.js';
+import { isAlive, local, ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
 import { RemoteServer } from '../support/remote.js';
+import { StdioProxy } from '../support/stdio-proxy.js';
 
 const counter = local('counter');
 const config = { servers: { counter } };
@@ -49,74 +41,6 @@ async function expectExit(proxy: ProxyProcess): Promise<void> {
   expect(end).toEqual({ code: 0, signal: null });
 }
 
-// [helper, stands in hostile-clients.test.ts already]
-/** The whole proxy as a process, with one client on its pipes. */
-class StdioProxy {
-  readonly process: ChildProcess;
-  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
-  stdout = '';
-  stderr = '';
-
-  constructor(folder: TemporaryFolder, servers: Record<string, unknown>, args: string[] = [], more = {}) {
-    const file = folder.file('mcp-proxy.yaml', JSON.stringify({ store: './store.db', servers, ...more }));
-    this.process = spawn(process.execPath, [CLI, 'serve', '--stdio', '--config', file, ...args]);
-    this.process.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
-    this.process.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
-    this.exited = once(this.process, 'exit').then(([code, signal]) => ({
-      code: code as number | null,
-      signal: signal as NodeJS.Signals | null,
-    }));
-  }
-
-  /** Each line of stdout; throws on one that is no JSON. */
-  get messages(): Received[] {
-    return this.stdout
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as Received);
-  }
-
-  write(line: string | Uint8Array): void {
-    this.process.stdin?.write(Buffer.concat([Buffer.from(line), Buffer.from('\n')]));
-  }
-
-  /** The first message not seen before that `matches`. */
-  async next(matches: (message: Received) => boolean): Promise<Received> {
-    let found: Received | undefined;
-    await until(() => (found = this.messages.find(matches)) !== undefined);
-    return found ?? {};
-  }
-
-  async request(id: string | number, method: string, params = {}): Promise<Received> {
-    this.write(JSON.stringify({ jsonrpc: '2.0', id, method, params }));
-    return this.next((message) => message.id === id && !message.method);
-  }
-
-  async text(id: string | number, tool: string, args = {}): Promise<string> {
-    return textOf(await this.request(id, 'tools/call', { name: tool, arguments: args }));
-  }
-
-  async initialize(): Promise<Received> {
-    const clientInfo = { name: 'pipe', version: '1' };
-    return this.request('init', 'initialize', {
-      protocolVersion: '2025-11-25',
-      capabilities: {},
-      clientInfo,
-    });
-  }
-
-  /** Closes the pipe and waits for the end of the process. */
-  async end() {
-    this.process.stdin?.end();
-    return this.exited;
-  }
-
-  [Symbol.dispose](): void {
-    this.process.kill('SIGKILL');
-  }
-}
-
-// ==== K0 reinitialize ===============================================================================================
 test('whoever is no administrator cannot choose what a server is started with', async () => {
   using folder = new TemporaryFolder();
   const [token, marker] = [randomBytes(24).toString('hex'), join(folder.path, 'marker')];
@@ -136,7 +60,6 @@ test('whoever is no administrator cannot choose what a server is started with', 
   expect([status, readdirSync(folder.path).includes('marker')]).toEqual([403, false]);
 });
 
-// ==== K1 guardian.ts ================================================================================================
 test('after kill -9 of the proxy a server that ignores the end of its input is ended too', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, { servers: { stays: local('ignores-eof') } });
@@ -152,7 +75,6 @@ test('after kill -9 of the proxy a server that ignores the end of its input is e
   }
 });
 
-// ==== K2 nested JSON =================================================================================================
 test('nested JSON of a server fails its own call, and the proxy goes on', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, {
@@ -198,7 +120,6 @@ test('nested JSON of a client fails its own request, and the proxy goes on', asy
   expect(await client.text('echo', { text: 'still here' })).toBe('still here');
 });
 
-// ==== K3 store locked ================================================================================================
 test(
   'a server that dies while another program holds the store costs nobody else anything',
   { timeout: 60_000 },
@@ -218,7 +139,6 @@ test(
   },
 );
 
-// ==== K4 EPIPE =======================================================================================================
 test('a proxy whose stderr nobody reads any more goes on', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, { servers: { noisy: local('noisy-stdout') } });
@@ -229,7 +149,6 @@ test('a proxy whose stderr nobody reads any more goes on', async () => {
   expect(await (await RawClient.open(proxy.url)).text('echo', { text: 'two' }).catch(String)).toBe('two');
 });
 
-// ==== K5 pause against request =======================================================================================
 test(
   'a request that comes while its session is being paused leaves no server behind',
   { timeout: 60_000 },
@@ -258,7 +177,6 @@ test(
   },
 );
 
-// ==== K6 SIGTERM
 test(
   'SIGTERM ends the proxy within its grace although a server does not answer initialize',
   { timeout: 40_000 },
@@ -323,7 +241,6 @@ test(
   },
 );
 
-// ==== K7 stdio =======================================================================================================
 test('SIGTERM ends a proxy on a pipe, although the pipe stays open', { timeout: 40_000 }, async () => {
   using folder = new TemporaryFolder();
   using proxy = new StdioProxy(folder, { counter });
@@ -366,7 +283,6 @@ test('of two processes that open one named session at once, one gets it', async 
   expect(texts.sort()).toEqual(['1', expect.stringMatching(/in use by another/)]);
 });
 
-// ==== K8 time of a call that asks ====================================================================================
 for (const tool of ['hang-after-roots', 'hang-after-cancel']) {
   test(`a call has its time limit although its server asked something: ${tool}`, async () => {
     using folder = new TemporaryFolder();
@@ -380,7 +296,6 @@ for (const tool of ['hang-after-roots', 'hang-after-cancel']) {
   });
 }
 
-// ==== K9 shared servers ==============================================================================================
 test('what a shared server asks and logs in a call of one session is not put to another', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, {
@@ -397,7 +312,6 @@ test('what a shared server asks and logs in a call of one session is not put to 
   expect(seen.filter(({ method }) => method !== undefined)).toEqual([]);
 });
 
-// ==== K10 cross-site GET =============================================================================================
 test('a web page cannot make sessions or take streams over with a mere image', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, config);
@@ -422,7 +336,6 @@ test('a web page cannot make sessions or take streams over with a mere image', a
   expect(query(folder, 'SELECT name FROM sessions')).toEqual([{ name: 'work' }]);
 });
 
-// ==== K11 secrets ====================================================================================================
 const canary = () => `canary-${randomBytes(20).toString('hex')}`;
 
 test('secrets of several lines stay out of error messages', async () => {
@@ -491,7 +404,6 @@ test('any variable of env is a secret, whatever its name', async () => {
   expect(await client.text('x')).not.toContain(secret);
 });
 
-// ==== K12 limits =====================================================================================================
 test('no more sessions run than sessions.max, however many ask at once', { timeout: 60_000 }, async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, {
@@ -514,7 +426,6 @@ test('no more sessions run than sessions.max, however many ask at once', { timeo
   expect(most).toBeLessThanOrEqual(2);
 });
 
-// ==== K13 cancelled before it was sent ===============================================================================
 test('a call that is cancelled before its server has started is not carried out', async () => {
   using folder = new TemporaryFolder();
   const gate = folder.file('gate', '');
@@ -533,7 +444,6 @@ test('a call that is cancelled before its server has started is not carried out'
   expect(await client.text('get')).toBe('0');
 });
 
-// ==== K14 excluded tools =============================================================================================
 test('an excluded tool cannot be reached by a notification', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, {
@@ -545,7 +455,6 @@ test('an excluded tool cannot be reached by a notification', async () => {
   expect(await client.text('heard')).not.toContain('tools/call');
 });
 
-// ==== K15 hidden outcome =============================================================================================
 test('a call whose server died and cannot be started again is told as of unknown outcome', async () => {
   using folder = new TemporaryFolder();
   const [pids, paid] = [join(folder.path, 'pids'), join(folder.path, 'paid')];
@@ -558,7 +467,6 @@ test('a call whose server died and cannot be started again is told as of unknown
   expect(told).toMatch(/exited with code 3 .*outcome is unknown/);
 });
 
-// ==== K16 streams ====================================================================================================
 test('DELETE ends the stream of the client too', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, config);
@@ -586,7 +494,6 @@ test('an event id ahead of its stream skips nothing that comes', async () => {
   expect(next?.value?.message?.method).toBe('notifications/tools/list_changed');
 });
 
-// ==== K17 413 ========================================================================================================
 test('a client in the middle of a body that is too large reads the 413', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, { ...config, listen: { maxBody: '64KiB' } });

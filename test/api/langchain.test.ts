@@ -6,7 +6,7 @@ import { openHere } from './support/places.js';
 /** Of @langchain/mcp-adapters, what is used here. */
 interface Adapters {
   MultiServerMCPClient: new (config: { mcpServers: Record<string, { transport: 'http'; url: string }> }) => {
-    getTools(): Promise<{ name: string; invoke(args: object): Promise<unknown> }[]>;
+    getTools(): Promise<{ name: string; invoke(args: object): Promise<{ text: string }> }[]>;
     close(): Promise<void>;
   };
 }
@@ -30,7 +30,7 @@ describe.skipIf(adapters === undefined)('LangChain.js', () => {
     const client = new MultiServerMCPClient({ mcpServers: { proxy: { transport: 'http', url } } });
     try {
       const tools = await client.getTools();
-      return await tools.find(({ name }) => name.endsWith(tool))?.invoke({});
+      return (await tools.find(({ name }) => name.endsWith(tool))?.invoke({}))?.text;
     } finally {
       await client.close();
     }
@@ -57,7 +57,7 @@ describe.skipIf(adapters === undefined)('LangChain.js', () => {
       mcpServers: { proxy: { transport: 'http', url: await session.url() } },
     });
     const increment = (await client.getTools()).find(({ name }) => name.endsWith('increment'));
-    expect(await increment?.invoke({})).toBe('1');
+    expect(await increment?.invoke({})).toMatchObject({ text: '1' });
     await session.pause();
     expect(JSON.stringify(await increment?.invoke({}))).toMatch(/was started anew for this call/);
     await client.close();

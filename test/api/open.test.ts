@@ -56,6 +56,7 @@ test('a proxy that stops waits for sessions that are being closed', async () => 
   const session = await place.proxy.forAgent('alice').createSession('work');
   const pid = numberOf(await session.useTool('pid'));
   const closed = codeOf(session.close());
+  await session.waitFor(({ state }) => state === 'closed');
   await place.proxy.close();
   expect(isAlive(pid)).toBe(false);
   expect(await closed).toBe('no failure');

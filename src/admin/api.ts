@@ -7,6 +7,9 @@ import { findRoute } from './router.js';
 import { failureOf } from './routes/told.js';
 import { EventStream } from './stream.js';
 
+/** How often a client that waits is told to go on waiting, milliseconds; the fetch of Node waits five minutes. */
+const PROCESSING = 30_000;
+
 export interface ApiOptions {
   authenticate: (headers: IncomingHttpHeaders) => Principal | Promise<Principal>;
   door: (who: Principal) => Door;
@@ -31,7 +34,8 @@ export class Api {
     const door = this.#options.door(await this.#options.authenticate(request.headers));
     const { route, params } = findRoute(request.method ?? '', path);
     const query = queryOf(request, route);
-    const answer = await route.handle(door, { params, query, body: await this.#body(request) });
+    const body = await this.#body(request);
+    const answer = await patiently(response, () => route.handle(door, { params, query, body }));
     if (!(answer instanceof Live)) return send(response, answer);
     const stream: EventStream = new EventStream(response, () => this.#streams.delete(stream));
     this.#streams.add(stream);
@@ -67,6 +71,16 @@ export class Api {
       throw new ProxyError('PARSE_ERROR', 'The request body is not valid JSON.', { cause: error });
     }
   }
+}
+
+/** While an answer takes its time, the client is told that it will come: some give up on a silent connection. */
+async function patiently<T>(response: ServerResponse, job: () => Promise<T>): Promise<T> {
+  const { req } = response;
+  const tell = () => {
+    if (req.httpVersionMinor > 0) response.writeProcessing();
+  };
+  const timer = setInterval(tell, PROCESSING).unref();
+  return job().finally(() => clearInterval(timer));
 }
 
 /** Answers with a failure, in the words of the API. */

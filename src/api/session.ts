@@ -34,13 +34,6 @@ export interface SessionInfo extends SessionView {
   tools: string[] | null;
 }
 
-export interface LoadOptions {
-  /** Whether a name under which nothing is saved gives undefined, as by default, or fails. */
-  allowNotExist?: boolean;
-  /** The latest by default. */
-  revision?: number;
-}
-
 /**
  * A session in a program's hands. Its servers start with the first call, and again with the next one after a pause; what
  * that lost is said in the call's result.
@@ -48,12 +41,7 @@ export interface LoadOptions {
  * Everything it does fails with a `ProxyError`: SESSION_NOT_FOUND or SESSION_CLOSED when the session is no more,
  * SESSION_BUSY when calls are under way that stand against it, SERVER_UNAVAILABLE when a server cannot be started.
  */
-export class SessionHandle implements AsyncDisposable {
-  /** For ever. */
-  readonly id: string;
-  /** What it is to remember, as JSON by key. */
-  readonly state: HandleState;
-  readonly #context: Context;
+export class SessionHandle extends Kept implements AsyncDisposable {
   /** Made here, so that disposing of the handle closes it. */
   readonly #made: boolean;
   readonly #address: Address;
@@ -62,11 +50,9 @@ export class SessionHandle implements AsyncDisposable {
 
   /** @internal */
   constructor(context: Context, view: Pick<SessionView, 'id' | 'name'>, made: boolean) {
-    this.#context = context;
+    super(context, view);
     this.#made = made;
     this.#name = innerName(context.prefix, view.name);
-    this.id = view.id;
-    this.state = new HandleState(context, view.id);
     this.#address = new Address(context, view.id);
   }
 
@@ -79,13 +65,13 @@ export class SessionHandle implements AsyncDisposable {
 
   /** Adds one of the configured servers where the session has only some, and starts it. Idempotent. */
   async bindService(server: string): Promise<SessionView> {
-    return this.#view(this.#context.door.bind(this.id, server));
+    return this.#view(this.context.door.bind(this.id, server));
   }
 
   /** Stops a server and takes it away from the session. */
   async unbindService(server: string): Promise<SessionView> {
     this.#tools = null;
-    return this.#view(this.#context.door.unbind(this.id, server));
+    return this.#view(this.context.door.unbind(this.id, server));
   }
 
   /**
@@ -99,7 +85,7 @@ export class SessionHandle implements AsyncDisposable {
    * @throws {ProxyError} TOOL_NOT_FOUND, CALL_TIMEOUT, OUTCOME_UNKNOWN, SERVER_UNAVAILABLE, SERVER_BUSY, SESSION_CLOSED
    */
   async useTool(tool: string, args: Fields = {}, { timeout }: CallOptions = {}): Promise<ToolResult> {
-    const { door, link } = this.#context;
+    const { door, link } = this.context;
     const late = () =>
       new ProxyError(
         'CALL_TIMEOUT',
@@ -113,19 +99,19 @@ export class SessionHandle implements AsyncDisposable {
    * @returns what became of each call that was made, in their order
    */
   callMany(calls: readonly Call[], options: BatchOptions = {}): Promise<Outcome<ToolResult>[]> {
-    return callAll(this.#context.door, this.id, calls, options);
+    return callAll(this.context.door, this.id, calls, options);
   }
 
   /** The tools of its servers as MCP lists them, asked afresh; starts the servers. */
   async listTools(): Promise<Fields[]> {
-    const tools = await this.#context.door.listTools(this.id);
+    const tools = await this.context.door.listTools(this.id);
     this.#tools = tools.map(({ name }) => String(name));
     return tools;
   }
 
   /** Its servers and how it is connected to each. Starts none. */
   async listServices(): Promise<BindingInfo[]> {
-    return (await this.#context.door.info(this.id)).bindings;
+    return (await this.context.door.info(this.id)).bindings;
   }
 
   /** Whether it is connected to each of its servers, by their names. Starts none. */
@@ -140,21 +126,21 @@ export class SessionHandle implements AsyncDisposable {
    */
   async reinitialize(server: string, change: ServerChange): Promise<Reinitialized> {
     // What a server is started with is up to whoever runs the proxy, and that is this program.
-    const done = await this.#context.link.door.reinitialize(this.id, server, change);
+    const done = await this.context.link.door.reinitialize(this.id, server, change);
     return { ...done, session: this.#seen(done.session) };
   }
 
   /** Forgets what is known of the servers' lists; no process is touched. */
   async clearCache(): Promise<void> {
     this.#tools = null;
-    await this.#context.door.clearCache(this.id);
+    await this.context.door.clearCache(this.id);
   }
 
   // -- life ------------------------------------------------------------------------------------------------------
 
   /** How it stands. Looking moves no deadline and starts nothing. */
   async info(): Promise<SessionInfo> {
-    const view = await this.#view(this.#context.door.info(this.id));
+    const view = await this.#view(this.context.door.info(this.id));
     return {
       ...view,
       active: view.state === 'active',
@@ -166,32 +152,32 @@ export class SessionHandle implements AsyncDisposable {
 
   /** Moves the deadline by exactly so many seconds, counted from now when it has passed. */
   extend(seconds: number): Promise<SessionView> {
-    return this.#view(this.#context.door.extend(this.id, seconds));
+    return this.#view(this.context.door.extend(this.id, seconds));
   }
 
   /** Makes the deadline what it is after a call: the idle time from now. */
   refresh(): Promise<SessionView> {
-    return this.#view(this.#context.door.refresh(this.id));
+    return this.#view(this.context.door.refresh(this.id));
   }
 
   /** Stops its servers and keeps everything else; the next call starts them. @param force also under calls */
   pause({ force = false } = {}): Promise<SessionView> {
-    return this.#view(this.#context.door.pause(this.id, force));
+    return this.#view(this.context.door.pause(this.id, force));
   }
 
   /** Starts its servers. Look at `state` and `bindings` of what comes back, or use `waitFor('ready')`. */
   resume(): Promise<SessionView> {
-    return this.#view(this.#context.door.resume(this.id));
+    return this.#view(this.context.door.resume(this.id));
   }
 
   /** Replaces the processes of all servers that run; id, name and state stay. */
   restart(): Promise<SessionView> {
-    return this.#view(this.#context.door.restart(this.id));
+    return this.#view(this.context.door.restart(this.id));
   }
 
   /** Tries once more to start what could not be started. @throws {ProxyError} SERVER_UNAVAILABLE */
   recover(): Promise<SessionView> {
-    return this.#view(this.#context.door.recover(this.id));
+    return this.#view(this.context.door.recover(this.id));
   }
 
   /** Gives it another name, or with null none. @throws {ProxyError} SESSION_EXISTS, SESSION_NAME_INVALID, SESSION_BUSY */
@@ -201,15 +187,15 @@ export class SessionHandle implements AsyncDisposable {
 
   /** Changes it: what is left out stays, null goes back to the configured default. @throws {ProxyError} SESSION_BUSY */
   update({ name, ...change }: SessionChange): Promise<SessionView> {
-    const { door, prefix } = this.#context;
+    const { door, prefix } = this.context;
     const named = name === undefined ? {} : { name: outerName(prefix, name ?? undefined) ?? null };
     return this.#view(door.update(this.id, { ...change, ...named }));
   }
 
   /** A new session with the state and settings of this one, and none of its connections. */
   async fork(name?: string): Promise<SessionHandle> {
-    const { door, prefix } = this.#context;
-    return new SessionHandle(this.#context, await door.fork(this.id, outerName(prefix, name)), true);
+    const { door, prefix } = this.context;
+    return new SessionHandle(this.context, await door.fork(this.id, outerName(prefix, name)), true);
   }
 
   /**
@@ -218,7 +204,7 @@ export class SessionHandle implements AsyncDisposable {
    * @returns whether it was open
    */
   close(options: { force?: boolean; purge?: boolean } = {}): Promise<boolean> {
-    return this.#context.door.close(this.id, options);
+    return this.context.door.close(this.id, options);
   }
 
   /** Closes the session if this handle made it. */
@@ -226,68 +212,7 @@ export class SessionHandle implements AsyncDisposable {
     if (this.#made) await this.close();
   }
 
-  // -- snapshots -------------------------------------------------------------------------------------------------
-
-  /**
-   * Keeps a value under a name, as its next revision; other names stay as they are. Without a value: all own state.
-   * @throws {ProxyError} STATE_VALUE_INVALID naming the place that JSON cannot hold, STATE_TOO_LARGE, SESSION_NAME_INVALID
-   */
-  saveState(name: string, value?: unknown): Promise<Snapshot>;
-  saveState<T>(name: string, value: T, toJson: (value: T) => unknown): Promise<Snapshot>;
-  saveState<T>(name: string, value: T, toJson?: (value: T) => unknown): Promise<Snapshot> {
-    return this.#context.door.saveSnapshot(this.id, name, toJson ? toJson(value) : value);
-  }
-
-  /** What was last saved under a name. @throws {ProxyError} STATE_NOT_FOUND unless `allowNotExist` */
-  loadState(name: string, options?: LoadOptions): Promise<unknown>;
-  loadState<T>(name: string, options: LoadOptions & { fromJson: FromJson<T> }): Promise<T | undefined>;
-  async loadState(
-    name: string,
-    { allowNotExist = true, revision, fromJson }: LoadOptions & { fromJson?: FromJson<unknown> } = {},
-  ): Promise<unknown> {
-    const found = await this.#context.door.loadSnapshot(this.id, name, revision);
-    if (found) return fromJson ? fromJson(found.value) : found.value;
-    if (allowNotExist) return undefined;
-    throw new ProxyError(
-      'STATE_NOT_FOUND',
-      `Nothing is saved under "${name}" in session ${this.name ?? this.id}.`,
-    );
-  }
-
-  /** Several of them, by name. @param options `strict` fails where one is missing instead of leaving it out */
-  async loadStates(names: readonly string[], { strict = false } = {}): Promise<Fields> {
-    const loaded = await Promise.all(
-      names.map(async (name) => [name, await this.loadState(name, { allowNotExist: !strict })] as const),
-    );
-    return Object.fromEntries(loaded.filter(([, value]) => value !== undefined));
-  }
-
-  /** The revisions saved under a name, oldest first; without a name the latest of each. */
-  savedStates(name?: string): Promise<Snapshot[]> {
-    return this.#context.door.listSnapshots(this.id, name);
-  }
-
-  /** Makes its own state what it was when `saveState(name)` kept it. @returns it @throws {ProxyError} STATE_NOT_FOUND */
-  rollback(name: string, revision?: number): Promise<Fields> {
-    return this.#context.door.rollback(this.id, name, revision);
-  }
-
-  // -- events ----------------------------------------------------------------------------------------------------
-
-  /** What happened to it, oldest first: the last so many, or since a time (milliseconds since the epoch). */
-  events(query: EventQuery = {}): Promise<EventView[]> {
-    return this.#context.door.events(this.id, query);
-  }
-
-  /** Calls `onevent` for each event from now on, until the returned function is called. */
-  follow(onevent: (event: EventView) => void): Promise<() => void> {
-    return this.#context.door.follow(this.id, onevent);
-  }
-
-  /** Adds an event to a track of the program's own, not counted among the session's. */
-  appendEvent(track: string, type: string, data: Fields = {}): Promise<void> {
-    return this.#context.door.appendEvent(this.id, track, type, data);
-  }
+  // -- waiting ---------------------------------------------------------------------------------------------------
 
   /**
    * Waits until something holds of it; `'ready'` starts its servers and waits until all are connected.
@@ -303,7 +228,7 @@ export class SessionHandle implements AsyncDisposable {
     wanted: 'ready' | ((session: SessionView) => boolean | Promise<boolean>),
     { timeout = PATIENCE } = {},
   ): Promise<SessionView> {
-    const { door, link } = this.#context;
+    const { door, link } = this.context;
     const watched = {
       clock: link.clock,
       look: () => this.#view(door.info(this.id)),
@@ -317,7 +242,7 @@ export class SessionHandle implements AsyncDisposable {
 
   /** Lets other principals, or everybody by `*`, find it as `@alias`. */
   share(alias: string, principals: readonly string[]): Promise<SessionView> {
-    return this.#view(this.#context.door.share(this.id, alias, [...principals]));
+    return this.#view(this.context.door.share(this.id, alias, [...principals]));
   }
 
   /**
@@ -329,7 +254,7 @@ export class SessionHandle implements AsyncDisposable {
    * @throws {ProxyError} METHOD_NOT_ALLOWED when the proxy of this process does not listen
    */
   async url(options: { for?: readonly string[] } = {}): Promise<string> {
-    const { endpoint } = this.#context.link;
+    const { endpoint } = this.context.link;
     if (endpoint === undefined) {
       throw new ProxyError(
         'METHOD_NOT_ALLOWED',
@@ -347,7 +272,7 @@ export class SessionHandle implements AsyncDisposable {
    * await client.connect(await session.asTransport());
    */
   async asTransport(): Promise<Transport> {
-    return this.#context.link.transport(await this.#address.find());
+    return this.context.link.transport(await this.#address.find());
   }
 
   // -- within ----------------------------------------------------------------------------------------------------
@@ -357,7 +282,7 @@ export class SessionHandle implements AsyncDisposable {
   }
 
   #seen(view: SessionView): SessionView {
-    this.#name = innerName(this.#context.prefix, view.name);
+    this.#name = innerName(this.context.prefix, view.name);
     return { ...view, name: this.#name };
   }
 }

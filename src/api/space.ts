@@ -151,6 +151,7 @@ export class Space {
   /** Closes all sessions of the space. @returns how many */
   async closeAll(): Promise<number> {
     const { door } = this.#context;
+    if (this.#whole) return door.closeAll();
     const refs = await this.#all();
     for (let at = 0; at < refs.length; at += PAGE) await door.closeMany(refs.slice(at, at + PAGE));
     return refs.length;
@@ -158,8 +159,10 @@ export class Space {
 
   /** Refreshes the deadlines of all sessions of the space. @returns how many */
   async refreshAll(): Promise<number> {
+    const { door } = this.#context;
+    if (this.#whole) return door.refreshAll();
     const refs = await this.#all();
-    for (const ref of refs) await this.#context.door.refresh(ref);
+    for (const ref of refs) await door.refresh(ref);
     return refs.length;
   }
 
@@ -262,6 +265,11 @@ export class Space {
     const { scope, prefix } = this.#context;
     const called = outerName(prefix, name);
     return { ...options, scope, ...(called === undefined ? {} : { name: called }) };
+  }
+
+  /** Whether it is all that the door's principal owns. */
+  get #whole(): boolean {
+    return this.#context.scope === 'agent' && this.#context.prefix === '';
   }
 
   #owns({ scope, name }: SessionView): boolean {

@@ -313,7 +313,7 @@ export class SessionManager {
       [all, max, 'max'],
     ] as const) {
       if (running.length < limit) continue;
-      const idle = running.filter((session) => session.inFlight === 0);
+      const idle = running.filter((session) => session.idle);
       const [victim] = idle.sort((a, b) => a.lastActiveAt - b.lastActiveAt);
       if (victim) return [victim];
       const text = `All ${limit} sessions (sessions.${key}) have requests under way. Try again later, or raise the limit.`;

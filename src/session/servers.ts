@@ -39,6 +39,8 @@ export interface Holder extends User {
   remember(change: Settings): void;
   /** About to start a server. @throws {ProxyError} SESSION_CLOSED, SESSION_LIMIT */
   admit(): Promise<void>;
+  /** A server of the session is being used: it is not idle until the returned function is called. */
+  hold(): () => void;
   /** All servers that were wanted run. */
   recovered(): void;
   failed(reason: string): void;
@@ -103,7 +105,20 @@ export class Servers {
     client: ClientProfile,
     job: (binding: Binding) => Promise<T>,
   ): Promise<T> {
-    await this.#holder.admit();
+    const release = this.#holder.hold();
+    try {
+      await this.#holder.admit();
+      return await this.#useAdmitted(config, client, job);
+    } finally {
+      release();
+    }
+  }
+
+  async #useAdmitted<T>(
+    config: ServerConfig,
+    client: ClientProfile,
+    job: (binding: Binding) => Promise<T>,
+  ): Promise<T> {
     this.#client = client;
     const binding = this.#options.bindings.acquire(this.#holder, config, this.#held);
     if (config.scope === 'call') this.#passing.add(binding);

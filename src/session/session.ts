@@ -64,6 +64,7 @@ export class Session implements Holder, Party {
   readonly #exchanges = new Set<Exchange>();
   #touchedAt: number;
   #pausing: Promise<void> | undefined;
+  #holds = 0;
 
   constructor(row: SessionRow, options: SessionOptions) {
     const { store, clock, router, config, redactor } = options;
@@ -159,6 +160,16 @@ export class Session implements Holder, Party {
     const { store, instance } = this.#options;
     if (!store.sessions.claim(this.id, instance)) throw inUse(this.name ?? this.id);
     await this.#options.admit(this);
+  }
+
+  hold(): () => void {
+    this.#holds += 1;
+    return () => (this.#holds -= 1);
+  }
+
+  /** Whether nobody is at work in it, so that it may be paused for another. */
+  get idle(): boolean {
+    return this.inFlight === 0 && this.#holds === 0;
   }
 
   recovered(): void {

@@ -3,7 +3,8 @@ export { connectProxy, openProxy, type ConnectOptions, type OpenOptions } from '
 export type { ConfigInput } from './api/config.js';
 export type { ProxyHandle } from './api/handle.js';
 export type { Space, SessionOptions, SessionQuery, SpaceCallOptions } from './api/space.js';
-export type { LoadOptions, SessionHandle, SessionInfo } from './api/session.js';
+export type { SessionHandle, SessionInfo } from './api/session.js';
+export type { LoadOptions } from './api/kept.js';
 export type { FromJson, HandleState } from './api/state.js';
 export type { BatchOptions, Call, CallOptions } from './api/batch.js';
 export { textOf, type Outcome } from './api/outcome.js';

@@ -49,10 +49,7 @@ export abstract class Kept {
     const found = await this.context.door.loadSnapshot(this.id, name, revision);
     if (found) return fromJson ? fromJson(found.value) : found.value;
     if (allowNotExist) return undefined;
-    throw new ProxyError(
-      'STATE_NOT_FOUND',
-      `Nothing is saved under "${name}" in session ${this.id}.`,
-    );
+    throw new ProxyError('STATE_NOT_FOUND', `Nothing is saved under "${name}" in session ${this.id}.`);
   }
 
   /** Several of them, by name. @param options `strict` fails where one is missing instead of leaving it out */

@@ -1,13 +1,10 @@
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import type {
   BindingInfo,
-  EventQuery,
-  EventView,
   Reinitialized,
   ServerChange,
   SessionChange,
   SessionView,
-  Snapshot,
   ToolResult,
 } from '../admin/door.js';
 import { formatDuration } from '../config/units.js';
@@ -15,10 +12,10 @@ import { ProxyError } from '../errors.js';
 import type { Fields } from '../protocol/messages.js';
 import { Address } from './address.js';
 import { callAll, type BatchOptions, type Call, type CallOptions } from './batch.js';
+import { Kept } from './kept.js';
 import type { Context } from './link.js';
 import { innerName, outerName } from './names.js';
 import { serversOwn, type Outcome } from './outcome.js';
-import { HandleState, type FromJson } from './state.js';
 import { waitUntil, waitUntilReady, within } from './wait.js';
 
 /** How long `waitFor` waits by default, milliseconds. */
@@ -251,13 +248,13 @@ export class SessionHandle extends Kept implements AsyncDisposable {
    *
    * @param options `for`: principals that will come; by default whoever reaches a proxy without authentication, and
    *   against a URL the token's own
-   * @throws {ProxyError} METHOD_NOT_ALLOWED when the proxy of this process does not listen
+   * @throws {ProxyError} NOT_FOUND when the proxy of this process does not listen
    */
   async url(options: { for?: readonly string[] } = {}): Promise<string> {
     const { endpoint } = this.context.link;
     if (endpoint === undefined) {
       throw new ProxyError(
-        'METHOD_NOT_ALLOWED',
+        'NOT_FOUND',
         'The proxy listens nowhere: open it with listen: true, or use asTransport().',
       );
     }

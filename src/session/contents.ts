@@ -5,7 +5,7 @@ import { isFields, type Fields } from '../protocol/messages.js';
 import type { SnapshotRow } from '../store/types.js';
 import { Exchange, type Outlet } from './exchange.js';
 import type { Finder } from './finder.js';
-import type { EventQuery } from './history.js';
+import { MAIN_TRACK, type EventQuery } from './history.js';
 import { checkName } from './ids.js';
 import type { SessionManager } from './manager.js';
 import type { BindingInfo, ServerChange } from './servers.js';
@@ -198,6 +198,12 @@ export class SessionContents {
 
   /** Events on a track of the user's own, not counted among the session's. */
   appendEvent(who: Principal, ref: string, track: string, type: string, data: Fields): void {
+    if (track === MAIN_TRACK) {
+      throw new ProxyError(
+        'INVALID_PARAMS',
+        `The track "${MAIN_TRACK}" is the proxy's own. Choose another name.`,
+      );
+    }
     this.#finder.session(who, ref).note(type, data, checkName(track));
   }
 

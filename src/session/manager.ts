@@ -54,6 +54,9 @@ export class SessionManager {
   readonly #sessions = new Map<string, Session>();
   /** Sessions with servers, or about to start one. */
   readonly #running = new Set<Session>();
+  /** Sessions whose servers are leaving for good. */
+  readonly #closing = new Set<Promise<void>>();
+  #admission = Promise.resolve();
   #stopSweep: () => void = () => {};
 
   constructor(options: ManagerOptions) {
@@ -68,7 +71,7 @@ export class SessionManager {
   /** Pauses all sessions; their servers are gone when it resolves. */
   async stop(reason: string): Promise<void> {
     this.#stopSweep();
-    await Promise.all([...this.#running].map((session) => session.pause(reason)));
+    await Promise.all([...this.#closing, ...[...this.#running].map((session) => session.pause(reason))]);
   }
 
   /** Requests under way in all sessions. */
@@ -170,7 +173,11 @@ export class SessionManager {
     );
   }
 
+  /** @throws {ProxyError} SESSION_EXISTS when the alias leads to another session */
   share(session: Session, alias: string, principals: string[]): void {
+    if (this.#options.store.shares.byAlias(alias).some((share) => share.session !== session.id)) {
+      throw new ProxyError('SESSION_EXISTS', `The alias "${alias}" is taken. Choose another one.`);
+    }
     for (const principal of principals) this.#options.store.shares.put(session.id, principal, alias);
   }
 
@@ -214,7 +221,13 @@ export class SessionManager {
 
   // -- ending ----------------------------------------------------------------------------------------------------
 
-  async close(session: Session, reason: string, force = false): Promise<void> {
+  close(session: Session, reason: string, force = false): Promise<void> {
+    const closing = this.#close(session, reason, force).finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    return closing;
+  }
+
+  async #close(session: Session, reason: string, force: boolean): Promise<void> {
     this.#drop(session);
     await session.close(reason, force);
     this.#options.removeFolder(session.id);
@@ -295,12 +308,24 @@ export class SessionManager {
     }
   }
 
-  /** @throws {ProxyError} SESSION_LIMIT */
+  /**
+   * Makes room for a session that is about to start a server; one after the other, so that the house is never too full.
+   * @throws {ProxyError} SESSION_LIMIT
+   */
   async #admit(session: Session): Promise<void> {
-    if (this.#running.has(session)) return;
-    const [victim] = this.#checkRoom(session.principal);
-    this.#running.add(session);
-    await victim?.pause('was stopped because more sessions than allowed were running');
+    const turn = this.#admission.then(async () => {
+      if (this.#running.has(session)) return;
+      for (
+        let [victim] = this.#checkRoom(session.principal);
+        victim;
+        [victim] = this.#checkRoom(session.principal)
+      ) {
+        await victim.pause('was stopped because more sessions than allowed were running');
+      }
+      this.#running.add(session);
+    });
+    this.#admission = turn.catch(() => {});
+    await turn;
   }
 
   /** @returns the session to pause for another one of that principal, when the house is full */

@@ -111,7 +111,7 @@ export class SessionOperations {
     if (cursor !== undefined && !after) {
       throw new ProxyError('INVALID_PARAMS', 'The cursor is none that a list gave. Start again without one.');
     }
-    const size = Math.min(limit ?? DEFAULT_PAGE, LARGEST_PAGE);
+    const size = Math.max(1, Math.min(limit ?? DEFAULT_PAGE, LARGEST_PAGE));
     const rows = this.#manager.list({
       ...(all ? {} : { principals: principal === undefined ? [who.id, EVERYBODY] : [principal] }),
       states: states ?? ['idle', 'active', 'paused', 'error'],

@@ -86,7 +86,7 @@ test('a proxy that does not listen has no addresses, and says how it would', asy
   await using place = await openHere();
   const session = await place.proxy.forAgent().createSession('work');
   expect(place.proxy.url).toBeUndefined();
-  expect(await codeOf(session.url())).toBe('METHOD_NOT_ALLOWED');
+  expect(await codeOf(session.url())).toBe('NOT_FOUND');
   await expect(session.url()).rejects.toThrow(/listen: true/);
 });
 

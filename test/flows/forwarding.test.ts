@@ -64,7 +64,7 @@ test.each([
   ['elicit', { action: 'accept', content: { name: 'Ada' } }],
   ['elicitUrl', { action: 'decline' }],
 ])(
-  'what the tool "%s" asks comes on the stream of its call, and the answer finds the way back',
+  'P8 what the tool "%s" asks comes on the stream of its call, and the answer finds the way back',
   async (name, answer) => {
     using folder = new TemporaryFolder();
     await using proxy = await start(folder);
@@ -201,7 +201,7 @@ test('resources, prompts and completion pass', async () => {
   expect(completed.result).toEqual({ completion: { values: ['greet'] } });
 });
 
-test('with several servers tools and prompts carry the name of theirs, and all requests find it', async () => {
+test('F14 with several servers tools and prompts carry the name of theirs, and all requests find it', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await start(folder, { counter: local('counter'), talk: local('talkative') });
   const client = new RawClient(proxy.url);
@@ -233,7 +233,7 @@ test('with several servers tools and prompts carry the name of theirs, and all r
   expect((await client.request('x/unheard-of', { a: 1 })).result).toEqual({ echoed: { a: 1 } });
 });
 
-test('tools that the config leaves out are neither listed nor callable', async () => {
+test('G16 tools that the config leaves out are neither listed nor callable', async () => {
   using folder = new TemporaryFolder();
   const tools = { include: ['inc*', 'get', 'pid'], exclude: ['pid'] };
   await using proxy = await start(folder, { counter: local('counter', { tools }) });

@@ -15,7 +15,7 @@ test('a session keeps its own process from call to call', async () => {
   expect(await one.text('pid')).not.toBe(await two.text('pid'));
 });
 
-test('after kill -9 the same session id goes on without initialize, and the loss is told once', async () => {
+test('P2 after kill -9 the same session id goes on without initialize, and the loss is told once', async () => {
   using folder = new TemporaryFolder();
   await using first = await ProxyProcess.start(folder, config);
   const client = await RawClient.open(first.url);
@@ -34,7 +34,7 @@ test('after kill -9 the same session id goes on without initialize, and the loss
   expect(await again.text('increment')).toBe('2');
 });
 
-test('a stopped proxy leaves no child, exits 0, and its sessions go on under the next one', async () => {
+test('F16 a stopped proxy leaves no child, exits 0, and its sessions go on under the next one', async () => {
   using folder = new TemporaryFolder();
   await using first = await ProxyProcess.start(folder, config);
   const client = await RawClient.open(first.url);
@@ -48,7 +48,7 @@ test('a stopped proxy leaves no child, exits 0, and its sessions go on under the
   );
 });
 
-test('a call in flight at kill -9 is answered as outcome unknown to the client that resumes its stream', async () => {
+test('P7 a call in flight at kill -9 is answered as outcome unknown to the client that resumes its stream', async () => {
   using folder = new TemporaryFolder();
   await using first = await ProxyProcess.start(folder, config);
   const client = await RawClient.open(first.url);
@@ -115,7 +115,7 @@ test('an event id of another client replays nothing', async () => {
   await stranger.delete();
 });
 
-test('a closed session is answered as an unknown one', async () => {
+test('P1 a closed session is answered as an unknown one', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, config);
   const client = await RawClient.open(proxy.url);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { ProxyError } from '../../src/errors.js';
 import { setLogLevel } from '../../src/logger.js';
-import { polite, type Manners } from '../support/fake-server.js';
+import { polite, slow, text, type Manners } from '../support/fake-server.js';
 import { codeOf, FakeClient, principal, said, World } from '../support/world.js';
 
 setLogLevel('silent');
@@ -113,4 +113,51 @@ test('an unknown outcome stays one when the server cannot be started again', asy
   world.broken = new ProxyError('SERVER_UNAVAILABLE', 'It cannot be started.');
   const outcome = await session.request(client.call('set'));
   expect(codeOf(outcome)).toBe('OUTCOME_UNKNOWN');
+});
+
+test('a session that is closed while it waits for room starts no server', async () => {
+  using world = new World({ sessions: { max: 1 } });
+  const client = new FakeClient();
+  const [a, b] = [world.session('a'), world.session('b')];
+  await a.request(client.call('x'));
+  const leaving = gate();
+  world.connection().leaving = leaving.wait;
+  const outcome = b.request(client.call('x')).catch(() => {});
+  await new Promise(setImmediate);
+  await world.manager.close(b, 'was stopped by the test');
+  leaving.open();
+  await outcome;
+  await world.manager.stop('was stopped with the proxy');
+  expect(world.running).toEqual([]);
+});
+
+test('the limit holds also for sessions that come at once', async () => {
+  using world = new World({ sessions: { max: 1 }, manners: slow });
+  const client = new FakeClient();
+  const [a, b, c] = [world.session('a'), world.session('b'), world.session('c')];
+  const first = a.request(client.call('x'));
+  const server = await world.started();
+  server.answer(await server.request(), text('done'));
+  await first;
+  const outcomes = [b.request(client.call('x')), c.request(client.call('x'))];
+  const second = await world.started(2);
+  await second.request();
+  for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+  expect(world.running.length).toBe(1);
+  for (const one of world.running) one.die();
+  await Promise.all(outcomes);
+});
+
+test('calls made while the server starts reach it in their order', async () => {
+  using world = new World();
+  const session = world.session();
+  const client = new FakeClient();
+  const names = ['first', 'second', 'third', 'fourth'];
+  await Promise.all(names.map((name) => session.request(client.call(name))));
+  expect(
+    world
+      .connection()
+      .requests('tools/call')
+      .map(({ params }) => params?.name),
+  ).toEqual(names);
 });

@@ -271,6 +271,8 @@ export class SessionManager {
     const now = clock.now();
     const due = [...this.#running].filter((session) => session.expiresAt <= now);
     await Promise.all(due.map((session) => session.timeOut()));
+    // What they wrote of themselves is stored before anybody may load them again.
+    if (due.length > 0) await store.write(() => {});
     for (const session of this.#sessions.values()) {
       const listening =
         session.history.followed || [...session.attachments.values()].some(({ outlet }) => outlet?.connected);

@@ -112,7 +112,13 @@ function parseFile(file: string): unknown {
     return `line ${line}, column ${col}: ${message.replace(/\.$/, '')}.`;
   });
   if (problems.length > 0) throw invalid(file, problems);
-  const value: unknown = document.toJS();
+  let value: unknown;
+  try {
+    value = document.toJS();
+  } catch (error) {
+    // An unquoted * or & is YAML's own: an alias or an anchor.
+    throw invalid(file, [`${messageOf(error)}. Put texts with * or & in quotes.`]);
+  }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalid(file, ['the file must hold a mapping with the key "servers" or "mcpServers".']);
   }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { textOf } from '../../src/index.js';
-import { isAlive } from '../support/proxy.js';
+import { openProxy, textOf } from '../../src/index.js';
+import { ManualClock } from '../support/clock.js';
+import { isAlive, until } from '../support/proxy.js';
 import {
   codeOf,
   counter,
@@ -194,5 +195,24 @@ describe.each(places)('%s', (_, open) => {
     order.push('quick');
     await first;
     expect(order).toEqual(['quick', 'slow']);
+  });
+});
+
+test('M17 waitFor hears of what happens, also while no time goes by', async () => {
+  const clock = new ManualClock();
+  const proxy = await openProxy({ config: { servers: { counter } }, clock });
+  const session = await proxy.forAgent('alice').createSession('work', { bind: true });
+  const paused = session.waitFor(({ state }) => state === 'paused');
+  await session.pause();
+  expect((await paused).state).toBe('paused');
+  const late = codeOf(session.waitFor(({ state }) => state === 'error', { timeout: 5000 }));
+  await until(() => clock.pending > 2);
+  await clock.advance(5000);
+  expect(await late).toBe('CALL_TIMEOUT');
+  let stopped = false;
+  void proxy.close().then(() => (stopped = true));
+  await until(async () => {
+    await clock.advance(100);
+    return stopped;
   });
 });

@@ -158,6 +158,22 @@ describe.each(places)('%s', (_, open) => {
     expect(await alice.createMany([])).toEqual([]);
   });
 
+  test('M19 a page is as long as it is asked for, whatever else the proxy has in between', async () => {
+    await using place = await open();
+    const [alice, store] = [place.proxy.forAgent('alice'), place.proxy.forStore()];
+    for (const name of ['a', 'b', 'between', 'c', 'd', 'e']) {
+      await (name === 'between' ? store : alice).createSession(name);
+      await place.clock.forward(1);
+    }
+    const first = await alice.listSessions({ limit: 4 });
+    const rest = await alice.listSessions({ limit: 4, cursor: first.nextCursor ?? '' });
+    expect([first, rest].map(({ sessions }) => sessions.map(({ name }) => name))).toEqual([
+      ['e', 'd', 'c', 'b'],
+      ['a'],
+    ]);
+    expect((await store.listSessions({ limit: 1 })).sessions).toMatchObject([{ name: 'between' }]);
+  });
+
   test('F8 looking at sessions moves no deadline', async () => {
     await using place = await open();
     const agent = place.proxy.forAgent('alice');

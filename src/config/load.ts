@@ -7,7 +7,7 @@ import type { z } from 'zod';
 import { ProxyError, messageOf } from '../errors.js';
 import { addSecrets } from '../logger.js';
 import { configSchema, toServerConfig, type Config } from './schema.js';
-import { fillVariables, type Environment } from './variables.js';
+import { fillVariables, isSecretPlace, type Environment } from './variables.js';
 
 const APP = 'mcp-session-proxy';
 const FILE_NAME = 'mcp-proxy.yaml';
@@ -174,7 +174,8 @@ function explain(issue: z.core.$ZodIssue, config: unknown): string[] {
     (part, key) => (part as Record<PropertyKey, unknown> | undefined)?.[key],
     config,
   );
-  const got = found === undefined || typeof found === 'object' ? '' : ` It is ${JSON.stringify(found)}.`;
+  const hidden = found === undefined || typeof found === 'object' || isSecretPlace(issue.path.map(String));
+  const got = hidden ? '' : ` It is ${JSON.stringify(found)}.`;
   return [`${at}: ${issue.message.replace(/\.$/, '').replace(/^Invalid input: /, '')}.${got}`];
 }
 
@@ -186,7 +187,11 @@ function suggestion(key: string, path: PropertyKey[]): string {
     place = step(step(place, 'properties'), String(name)) ?? step(place, 'additionalProperties');
   }
   const known = Object.keys(step(place, 'properties') ?? {});
-  const near = known.find((name) => distance(name.toLowerCase(), key.toLowerCase()) <= 2);
+  const [near] = known
+    .map((name) => ({ name, far: distance(name.toLowerCase(), key.toLowerCase()) }))
+    .filter(({ far }) => far <= 2)
+    .sort((a, b) => a.far - b.far)
+    .map(({ name }) => name);
   if (near) return `Did you mean "${near}"?`;
   return `Known here: ${known.filter((name) => !name.startsWith('$')).join(', ')}.`;
 }

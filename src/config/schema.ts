@@ -4,10 +4,13 @@ import { duration, size } from './units.js';
 /** The config file, described once: validation, defaults, types and the JSON Schema for editors all come from here. */
 
 /** Numbers may come out of a `${VARIABLE}`, and those are text. */
-const count = (least: number) =>
-  z.union([z.int().min(least), z.string().regex(/^\d+$/).transform(Number).pipe(z.int().min(least))], {
-    error: `must be a whole number, ${least} or more`,
+const count = (least: number, most = Number.MAX_SAFE_INTEGER) => {
+  const number = z.int().min(least).max(most);
+  const bounds = most < Number.MAX_SAFE_INTEGER ? `from ${least} to ${most}` : `${least} or more`;
+  return z.union([number, z.string().regex(/^\d+$/).transform(Number).pipe(number)], {
+    error: `must be a whole number, ${bounds}`,
   });
+};
 
 const strings = z.array(z.string());
 
@@ -16,7 +19,7 @@ const listen = z.strictObject({
     .string()
     .default('127.0.0.1')
     .describe('Address to listen on. Anything but loopback needs allowedHosts.'),
-  port: count(0).default(8808).describe('TCP port; 0 takes any free one.'),
+  port: count(0, 65_535).default(8808).describe('TCP port; 0 takes any free one.'),
   path: z
     .string()
     .regex(/^\/[\w\-./]*$/, 'must start with a slash')

@@ -47,7 +47,7 @@ export function fillVariables(value: unknown, env: Environment): Filled {
 }
 
 /** Tokens are secrets, and so may be whatever stands in `env` and `headers`. */
-function isSecretPlace(path: string[]): boolean {
+export function isSecretPlace(path: string[]): boolean {
   const [holder, key] = path.slice(-2);
   if (path[0] === 'auth' && key === 'value') return true;
   return (holder === 'env' || holder === 'headers') && key !== undefined;

@@ -56,6 +56,8 @@ class LegacyConnection implements Connection {
   readonly close: Connection['close'];
   readonly #transport: Transport;
   #waiting: [Message, Id | undefined][] = [];
+  /** Why no message will come any more, where that was known before anybody listened. */
+  #closed: string | undefined;
 
   constructor(transport: Transport) {
     this.#transport = transport;
@@ -66,7 +68,10 @@ class LegacyConnection implements Connection {
   async handshake(client: ClientProfile, failed: (what: string) => ProxyError): Promise<this> {
     const transport = this.#transport;
     const answer = new Promise<Response>((resolve, reject) => {
-      transport.onclose = (reason) => reject(failed(`it ${reason} before it answered initialize`));
+      transport.onclose = (reason) => {
+        this.#closed = reason;
+        reject(failed(`it ${reason} before it answered initialize`));
+      };
       transport.onfailed = (_, error) => reject(error);
       transport.onmessage = (message, cause) => {
         if (isResponse(message) && message.id === INITIALIZE_ID) resolve(message);
@@ -101,5 +106,6 @@ class LegacyConnection implements Connection {
     this.#transport.onfailed = events.onfailed;
     this.#transport.onclose = events.onclose;
     for (const [message, cause] of this.#waiting.splice(0)) events.onmessage(message, cause);
+    if (this.#closed !== undefined) events.onclose(this.#closed);
   }
 }

@@ -127,8 +127,11 @@ export class Binding {
     if (this.#starting) await this.#starting.catch(() => {});
     const live = this.#live;
     if (!live) return this.#stopping;
-    this.#end(live, reason, false);
-    this.#stopping = live.connection.close(force).finally(() => (this.#stopping = undefined));
+    // Whoever takes the server's place reads from the store why it ended.
+    const written = this.#end(live, reason, false);
+    this.#stopping = Promise.all([live.connection.close(force), written])
+      .then(() => {})
+      .finally(() => (this.#stopping = undefined));
     await this.#stopping;
   }
 
@@ -146,10 +149,19 @@ export class Binding {
     this.#unwanted = new AbortController();
     const connection = await connect(config, { ...context, signal: this.#unwanted.signal });
     this.generation += 1;
-    await store.write(() => {
-      store.bindings.put({ owner, server: config.name, generation: this.generation, ended: null });
-      store.servers.setDescription(describedKey(config), JSON.stringify(connection.description), clock.now());
-    });
+    try {
+      await store.write(() => {
+        store.bindings.put({ owner, server: config.name, generation: this.generation, ended: null });
+        store.servers.setDescription(
+          describedKey(config),
+          JSON.stringify(connection.description),
+          clock.now(),
+        );
+      });
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
     const calls = new Calls({ config, connection, audience, clock, nextId: () => store.nextId() });
     const live = { connection, calls };
     this.#live = live;
@@ -169,12 +181,12 @@ export class Binding {
   #lost(live: Live, reason: string): void {
     if (this.#live !== live) return;
     log.session.warn({ server: this.config.name, owner: this.owner }, `The server ${reason}.`);
-    this.#end(live, reason, true);
+    void this.#end(live, reason, true);
     void live.connection.close();
   }
 
   /** @param died by itself, and not because it was stopped */
-  #end(live: Live, reason: string, died: boolean): void {
+  #end(live: Live, reason: string, died: boolean): Promise<void> {
     const { store, config, owner } = this.#options;
     this.#live = undefined;
     this.lastEnd = reason;
@@ -182,7 +194,7 @@ export class Binding {
       `Server "${config.name}" ${reason} while the request was with it: the outcome is unknown. ` +
       `Look before you repeat it.${live.connection.diagnosis()}`;
     live.calls.end(new ProxyError('OUTCOME_UNKNOWN', text, { details: { died } }));
-    store
+    return store
       .write(() =>
         store.bindings.put({ owner, server: config.name, generation: this.generation, ended: reason }),
       )

@@ -59,8 +59,11 @@ export class Bindings {
     held.clear();
     for (const [key, { binding, users }] of this.#shared) {
       if (!users.remove(user) || users.size > 0) continue;
-      this.#shared.delete(key);
-      ends.push(binding.release(reason, force));
+      // Until it is gone it stays known: its successor waits for that.
+      const forget = () => {
+        if (users.size === 0) this.#shared.delete(key);
+      };
+      ends.push(binding.release(reason, force).finally(forget));
     }
     await Promise.all(ends);
   }

@@ -36,7 +36,9 @@ export interface Party {
   readonly principal: string;
   readonly settings: Settings;
   readonly servers: Servers;
-  /** It uses the binding's present generation. @returns what it lost with the one it used before */
+  /** About to use the binding: from now on the loss of this generation is one to be told. */
+  meet(binding: Binding): void;
+  /** Its result tells of the binding's present generation. @returns what was lost with the one before */
   see(binding: Binding): Loss | undefined;
   meta(): SessionMeta;
   remember(change: Settings): void;
@@ -107,8 +109,10 @@ export class Dispatcher {
     let lost: Loss | undefined;
     const once = () =>
       this.#party.servers.use(config, exchange.outlet.client, async (binding) => {
-        lost = this.#party.see(binding) ?? lost;
-        return binding.call('tools/call', params, exchange);
+        this.#party.meet(binding);
+        const outcome = await binding.call('tools/call', params, exchange);
+        if ('result' in outcome) lost = this.#party.see(binding);
+        return outcome;
       });
     let outcome: Outcome;
     try {

@@ -123,7 +123,8 @@ export class Servers {
     const binding = this.#options.bindings.acquire(this.#holder, config, this.#held);
     if (config.scope === 'call') this.#passing.add(binding);
     try {
-      if (!binding.live) await this.#start(binding, client);
+      if (binding.live) this.#settle();
+      else await this.#start(binding, client);
       return await job(binding);
     } finally {
       if (this.#passing.delete(binding)) await binding.release('was stopped after the call');

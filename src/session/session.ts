@@ -138,6 +138,10 @@ export class Session implements Holder, Party {
     return this.servers.configs().every((config) => this.servers.description(config) !== undefined);
   }
 
+  meet(binding: Binding): void {
+    if (!this.#seen.has(binding.config.name)) this.see(binding);
+  }
+
   see({ config: { name, scope }, generation, lastEnd }: Binding): Loss | undefined {
     const before = this.#seen.get(name);
     if (scope === 'call' || before === generation) return undefined;
@@ -153,13 +157,12 @@ export class Session implements Holder, Party {
 
   async admit(): Promise<void> {
     await this.#pausing;
-    if (this.state === 'closed') {
-      throw new ProxyError('SESSION_CLOSED', `Session ${this.name ?? this.id} is closed. Start a new one.`);
-    }
+    if (this.isClosed) throw this.#closed();
     if (this.state === 'active') return;
     const { store, instance } = this.#options;
     if (!store.sessions.claim(this.id, instance)) throw inUse(this.name ?? this.id);
     await this.#options.admit(this);
+    if (this.isClosed) throw this.#closed(); // while it waited for room
   }
 
   hold(): () => void {
@@ -170,6 +173,14 @@ export class Session implements Holder, Party {
   /** Whether nobody is at work in it, so that it may be paused for another. */
   get idle(): boolean {
     return this.inFlight === 0 && this.#holds === 0;
+  }
+
+  get isClosed(): boolean {
+    return this.state === 'closed';
+  }
+
+  #closed(): ProxyError {
+    return new ProxyError('SESSION_CLOSED', `Session ${this.name ?? this.id} is closed. Start a new one.`);
   }
 
   recovered(): void {

@@ -59,6 +59,7 @@ export function sessionTable(db: Database): SessionTable {
     'DELETE FROM outbox WHERE stream IN (SELECT stream FROM attachments WHERE session = ?)',
     'DELETE FROM attachments WHERE session = ?',
     'DELETE FROM bindings WHERE owner = ?',
+    "DELETE FROM bindings WHERE owner = 'call-' || ?",
     'DELETE FROM seen WHERE session = ?',
     'DELETE FROM events WHERE session = ?',
     'DELETE FROM recent_events WHERE session = ?',

@@ -58,6 +58,7 @@ function openDatabase(file: string): Database.Database {
   } finally {
     process.umask(before);
   }
+  refuseForeign(db, file);
   if (file !== ':memory:') chmodSync(file, 0o600);
   const [major = 0, minor = 0, patch = 0] = String(db.prepare('SELECT sqlite_version()').pluck().get())
     .split('.')
@@ -80,6 +81,17 @@ function openDatabase(file: string): Database.Database {
   db.pragma('temp_store = MEMORY');
   migrate(db, file);
   return db;
+}
+
+/** Another program's database is not ours to migrate. @throws {ProxyError} STORE_FAILED */
+function refuseForeign(db: Database.Database, file: string): void {
+  const empty = db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0;
+  if (empty || db.pragma('application_id', { simple: true }) === APPLICATION_ID) return;
+  db.close();
+  throw new ProxyError(
+    'STORE_FAILED',
+    `The file ${file} is a database of another program, no store. Name another file under "store".`,
+  );
 }
 
 function mend(error: unknown): string {

@@ -49,6 +49,8 @@ export class LegacyPeer implements Outlet {
   readonly attached: Attached;
   readonly #own: Stream;
   readonly #running = new Map<string, Set<Exchange>>();
+  /** Requests that the client itself gave up. */
+  readonly #cancelled = new WeakSet<Exchange>();
   readonly #questions = new Map<Id, Question>();
   /** Not from 1: an answer to a question of an earlier process must not be taken for one of ours. */
   #lastQuestion = randomInt(2 ** 31);
@@ -102,8 +104,11 @@ export class LegacyPeer implements Outlet {
       const outcome = await this.attached.session.request(exchange);
       return { response: toResponse(id, outcome), record: exchange.record };
     } catch (error) {
-      if (error instanceof ProxyError && error.code === 'CALL_CANCELLED') return {};
-      throw error;
+      if (!(error instanceof ProxyError) || error.code !== 'CALL_CANCELLED') throw error;
+      if (this.#cancelled.has(exchange)) return {};
+      // Somebody else ended the session: who asked is owed an answer.
+      const text = 'The session was closed while the request was under way: the outcome is unknown.';
+      return { response: toResponse(id, { error: new ProxyError('SESSION_CLOSED', text).toJsonRpc() }) };
     } finally {
       twins.delete(exchange);
       if (twins.size === 0) this.#running.delete(key);
@@ -139,7 +144,9 @@ export class LegacyPeer implements Outlet {
     const { requestId, ...reason } = params ?? {};
     const [exchange, ...twins] = this.#running.get(JSON.stringify(requestId)) ?? [];
     // Clients that give every request the same id cannot say which one they mean: better none than the wrong one.
-    if (twins.length === 0) exchange?.cancel(reason);
+    if (!exchange || twins.length > 0) return;
+    this.#cancelled.add(exchange);
+    exchange.cancel(reason);
   }
 
   #outletOn(stream: Stream): Outlet {

@@ -82,7 +82,8 @@ class LegacyConnection implements Connection {
     });
     answer.catch(() => {}); // told below, once the start itself has not failed
     await transport.start();
-    await transport.send({ jsonrpc: '2.0', id: INITIALIZE_ID, method: 'initialize', params: { ...client } });
+    const { era: _, ...params } = client;
+    await transport.send({ jsonrpc: '2.0', id: INITIALIZE_ID, method: 'initialize', params });
     const response = await answer;
     if ('error' in response) throw failed(`it refused initialize: ${response.error.message}`);
     const version = response.result.protocolVersion;

@@ -38,7 +38,11 @@ export interface Connection {
   readonly description: Description;
   /** Hands over what came since the handshake and all that comes. */
   listen(events: Pick<Transport, 'onmessage' | 'onfailed' | 'onclose'>): void;
-  send: Transport['send'];
+  /**
+   * As `Transport.send`.
+   * @param client whose request it is; a server without sessions is told so with each of them
+   */
+  send(message: Message, client?: ClientProfile): Promise<void>;
   diagnosis: Transport['diagnosis'];
   close: Transport['close'];
   readonly pid: number | undefined;

@@ -100,7 +100,8 @@ export class Attachments {
     const row = this.#store.attachments.get(id);
     const session = row && this.#manager.byId(row.session);
     if (!session) return undefined;
-    const client = JSON.parse(row.client) as ClientProfile;
+    const stored = JSON.parse(row.client) as Omit<ClientProfile, 'era'> & Partial<ClientProfile>;
+    const client: ClientProfile = { era: 'legacy', ...stored };
     return this.#remember(session, {
       id,
       key,

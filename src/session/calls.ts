@@ -111,7 +111,9 @@ export class Calls {
         this.#finish(id)?.reject(cancelledError());
       });
       const message: Request = { jsonrpc: '2.0', id, method, ...(sent ? { params: sent } : {}) };
-      connection.send(message).catch((error: unknown) => this.#finish(id)?.reject(asProxyError(error)));
+      connection
+        .send(message, exchange?.outlet.client)
+        .catch((error: unknown) => this.#finish(id)?.reject(asProxyError(error)));
     });
   }
 

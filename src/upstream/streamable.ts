@@ -42,6 +42,7 @@ interface Caller {
 }
 
 const UNKNOWN_CLIENT: Omit<ClientProfile, 'protocolVersion'> = {
+  era: 'legacy',
   capabilities: {},
   clientInfo: { name: 'unknown', version: '0' },
 };

@@ -48,6 +48,7 @@ test('a client is taken as it introduces itself', () => {
   const capabilities = { roots: { listChanged: true }, 'x/unheard-of': { a: 1 } };
   const clientInfo = { name: 'c', version: '2', icons: [{ src: 'x' }] };
   expect(profileOf({ protocolVersion: '2025-03-26', capabilities, clientInfo, more: 1 })).toEqual({
+    era: 'legacy',
     protocolVersion: '2025-03-26',
     capabilities,
     clientInfo,
@@ -61,6 +62,7 @@ test.each([
   [{ capabilities: [] }],
 ])('a client that introduces itself with %j offers nothing and has no name', (params) => {
   expect(profileOf(params)).toEqual({
+    era: 'legacy',
     protocolVersion: '2025-11-25',
     capabilities: {},
     clientInfo: { name: 'unknown', version: '0' },
@@ -69,6 +71,7 @@ test.each([
 
 test('the proxy in its own name offers servers nothing', () => {
   expect(PROXY_PROFILE).toEqual({
+    era: 'legacy',
     protocolVersion: '2025-11-25',
     capabilities: {},
     clientInfo: { name: 'mcp-session-proxy', version: VERSION },

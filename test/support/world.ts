@@ -131,6 +131,7 @@ export class FakeClient implements Outlet {
 
   constructor(capabilities: Fields = {}) {
     this.client = {
+      era: 'legacy' as const,
       protocolVersion: '2025-11-25' as const,
       capabilities,
       clientInfo: { name: 'test', version: '1' },

@@ -81,6 +81,7 @@ export interface Door extends AsyncDisposable {
   find(ref: string, scope?: SessionView['scope']): Promise<SessionView | null>;
   info(ref: string): Promise<SessionView>;
   list(query?: ListQuery): Promise<SessionPage>;
+  /** Counts of the principal's sessions; of everybody's for administrators. */
   stats(): Promise<Fields>;
   extend(ref: string, seconds: number): Promise<SessionView>;
   refresh(ref: string): Promise<SessionView>;
@@ -93,6 +94,7 @@ export interface Door extends AsyncDisposable {
   fork(ref: string, name?: string): Promise<SessionView>;
   close(ref: string, options?: { force?: boolean; purge?: boolean }): Promise<boolean>;
   closeAll(): Promise<number>;
+  /** For administrators. */
   collect(): Promise<{ paused: number; deleted: number }>;
   createMany(items: NewSession[]): Promise<ItemResult<SessionView>[]>;
   closeMany(refs: string[]): Promise<ItemResult<boolean>[]>;
@@ -150,7 +152,7 @@ export function localDoor(
     find: (ref, scope) => soon(() => sessions.find(who, ref, scope)),
     info: (ref) => soon(() => sessions.info(who, ref)),
     list: (query) => soon(() => sessions.list(who, query)),
-    stats: () => soon(() => ({ ...sessions.stats() })),
+    stats: () => soon(() => ({ ...sessions.stats(who) })),
     extend: (ref, seconds) => done(() => sessions.extend(who, ref, seconds)),
     refresh: (ref) => done(() => sessions.refresh(who, ref)),
     refreshAll: () => done(() => sessions.refreshAll(who)),
@@ -162,7 +164,7 @@ export function localDoor(
     fork: (ref, name) => done(() => sessions.fork(who, ref, name)),
     close: (ref, options) => done(() => sessions.close(who, ref, options)),
     closeAll: () => done(() => sessions.closeAll(who)),
-    collect: () => done(() => sessions.collect()),
+    collect: () => done(() => sessions.collect(who)),
     createMany: (items) => done(() => sessions.createMany(who, items)),
     closeMany: (refs) => done(() => sessions.closeMany(who, refs)),
     share: (ref, alias, principals) => done(() => sessions.share(who, ref, alias, principals)),

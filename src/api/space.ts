@@ -166,7 +166,7 @@ export class Space {
     return refs.length;
   }
 
-  /** How many sessions the whole proxy has in each state, how many run, and how many requests are under way. */
+  /** How many sessions the door's principal has in each state (at a URL: that of the token; all for administrators), how many run, and how many requests are under way. */
   stats(): Promise<Fields> {
     return this.#context.door.stats();
   }

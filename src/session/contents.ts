@@ -1,4 +1,5 @@
 import type { Principal } from '../auth/principal.js';
+import { isOwn } from './access.js';
 import { ProxyError } from '../errors.js';
 import { PROXY_PROFILE } from '../protocol/client.js';
 import { isFields, type Fields } from '../protocol/messages.js';
@@ -8,9 +9,9 @@ import type { Finder } from './finder.js';
 import { MAIN_TRACK, type EventQuery } from './history.js';
 import { checkName } from './ids.js';
 import type { SessionManager } from './manager.js';
-import type { BindingInfo, ServerChange } from './servers.js';
+import type { ServerChange } from './servers.js';
 import type { Session } from './session.js';
-import { isAppKey, mergeDeep, toJson, type SaveOptions, type StateValue } from './state.js';
+import { isAppKey, isUserKey, laidOver, toJson, type SaveOptions, type StateValue } from './state.js';
 import { iso, viewOf, type SessionView } from './view.js';
 
 export interface EventView {
@@ -33,6 +34,9 @@ function snapshotView({ name, revision, value, createdAt }: SnapshotRow): Snapsh
 
 /** A result of `tools/call`, as the server gave it. */
 export type ToolResult = Fields;
+
+/** JSON-RPC codes with which servers refuse a tool they do not have. */
+const UNKNOWN_TOOL = new Set<unknown>([-32601, -32602]);
 
 /** Nobody who could be asked, or would listen: calls by programs have no MCP client. */
 const NOBODY: Outlet = {
@@ -59,10 +63,6 @@ export class SessionContents {
 
   // -- servers and tools -----------------------------------------------------------------------------------------
 
-  bindings(who: Principal, ref: string): BindingInfo[] {
-    return this.#finder.session(who, ref).servers.infos();
-  }
-
   async bind(who: Principal, ref: string, server: string): Promise<SessionView> {
     const session = this.#finder.session(who, ref);
     await session.servers.bind(server);
@@ -86,8 +86,7 @@ export class SessionContents {
   }
 
   async listTools(who: Principal, ref: string): Promise<Fields[]> {
-    const { tools } = await this.#request(this.#finder.session(who, ref), 'tools/list', {});
-    return Array.isArray(tools) ? (tools as Fields[]) : [];
+    return this.#listTools(who, this.#finder.session(who, ref));
   }
 
   /** Forgets what is known of the servers' lists: the next one asks them. */
@@ -104,19 +103,22 @@ export class SessionContents {
     args: Fields = {},
   ): Promise<ToolResult> {
     const params = { name: tool, arguments: args };
-    if (ref !== undefined) return this.#request(this.#finder.session(who, ref), 'tools/call', params);
-    return this.#manager.temporarily(who, (session) => this.#request(session, 'tools/call', params));
+    if (ref !== undefined) return this.#callTool(who, this.#finder.session(who, ref), params);
+    return this.#manager.temporarily(who, (session) => this.#callTool(who, session, params));
   }
 
   // -- state -----------------------------------------------------------------------------------------------------
 
   getState(who: Principal, ref: string): Fields {
-    return this.#finder.session(who, ref).values.all();
+    const session = this.#finder.session(who, ref);
+    const all = session.values.all();
+    if (isOwn(who, session)) return all;
+    return Object.fromEntries(Object.entries(all).filter(([key]) => !isUserKey(key)));
   }
 
   /** @throws {ProxyError} STATE_NOT_FOUND */
   getValue(who: Principal, ref: string, key: string): StateValue {
-    const found = this.#finder.session(who, ref).values.get(key);
+    const found = this.#holder(who, ref, key).values.get(key);
     if (found) return found;
     throw new ProxyError('STATE_NOT_FOUND', `There is no "${key}" in the state of session "${ref}".`);
   }
@@ -131,9 +133,8 @@ export class SessionContents {
   ): StateValue {
     if (isAppKey(key) && !who.admin)
       throw new ProxyError('FORBIDDEN', "app: keys are everybody's: only administrators set them.");
-    const session = this.#finder.session(who, ref);
-    const before = session.values.get(key)?.value;
-    const stored = options.merge && isFields(before) && isFields(value) ? mergeDeep(before, value) : value;
+    const session = this.#holder(who, ref, key);
+    const stored = options.merge ? laidOver(session.values.get(key)?.value, value) : value;
     const version = session.values.set(key, stored, options);
     session.event('state set', { key, version });
     return { value: stored, version };
@@ -142,7 +143,7 @@ export class SessionContents {
   deleteValue(who: Principal, ref: string, key: string, options: SaveOptions = {}): boolean {
     if (isAppKey(key) && !who.admin)
       throw new ProxyError('FORBIDDEN', "app: keys are everybody's: only administrators delete them.");
-    const session = this.#finder.session(who, ref);
+    const session = this.#holder(who, ref, key);
     const deleted = session.values.delete(key, options);
     if (deleted) session.event('state deleted', { key });
     return deleted;
@@ -213,9 +214,36 @@ export class SessionContents {
 
   // -- within --------------------------------------------------------------------------------------------------
 
+  /** The session whose state the key is of. @throws {ProxyError} FORBIDDEN for the owner's keys to guests */
+  #holder(who: Principal, ref: string, key: string): Session {
+    const session = this.#finder.session(who, ref);
+    if (!isUserKey(key) || isOwn(who, session)) return session;
+    throw new ProxyError(
+      'FORBIDDEN',
+      'user: keys are those of the owner, who shares this session with you. Use keys without a prefix.',
+    );
+  }
+
+  async #listTools(who: Principal, session: Session): Promise<Fields[]> {
+    const { tools } = await this.#request(who, session, 'tools/list', {});
+    return Array.isArray(tools) ? (tools as Fields[]) : [];
+  }
+
+  async #callTool(who: Principal, session: Session, params: Fields & { name: string }): Promise<ToolResult> {
+    try {
+      return await this.#request(who, session, 'tools/call', params);
+    } catch (error) {
+      // A lone server is asked for tools that nobody knows, and some refuse them as they refuse wrong arguments.
+      if (!(error instanceof ProxyError) || !UNKNOWN_TOOL.has(error.details.rpcCode)) throw error;
+      const tools = await this.#listTools(who, session);
+      if (tools.some(({ name }) => name === params.name)) throw error;
+      throw new ProxyError('TOOL_NOT_FOUND', error.message, { cause: error });
+    }
+  }
+
   /** @throws {ProxyError} as the outcome's error says */
-  async #request(session: Session, method: string, params: Fields): Promise<Fields> {
-    const exchange = new Exchange(method, params, NOBODY);
+  async #request(who: Principal, session: Session, method: string, params: Fields): Promise<Fields> {
+    const exchange = new Exchange(method, params, NOBODY, who.id);
     const outcome = await session.request(exchange);
     await this.#manager.store(exchange.record);
     if ('result' in outcome) return outcome.result;

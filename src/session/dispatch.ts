@@ -66,7 +66,7 @@ export class Dispatcher {
           result: decorate(await this.#own.call(this.#party, exchange), this.#party.meta(), undefined),
         };
       }
-      const read = method === 'resources/read' ? this.#own.read(this.#party, params?.uri) : undefined;
+      const read = method === 'resources/read' ? this.#own.read(this.#party, exchange) : undefined;
       if (read) return { result: read };
     }
     const route = router.route(method, params);

@@ -33,6 +33,8 @@ export class Exchange {
   readonly method: string;
   readonly params: Fields | undefined;
   readonly outlet: Outlet;
+  /** Whose request it is: the owner of the session, or somebody it is shared with. */
+  readonly principal: string;
   /** The client's later requests are for another session; the edge sees to it. */
   use: (session: string) => void = () => {};
   /** Writes what the session records of the request: to be stored with the response, before it is sent. */
@@ -40,10 +42,11 @@ export class Exchange {
   #cancelled: Fields | undefined;
   #stop: ((params: Fields) => void) | undefined;
 
-  constructor(method: string, params: Fields | undefined, outlet: Outlet) {
+  constructor(method: string, params: Fields | undefined, outlet: Outlet, principal: string) {
     this.method = method;
     this.params = params;
     this.outlet = outlet;
+    this.principal = principal;
   }
 
   /** The client wants no response any more. @param params of its `notifications/cancelled`, less the id */

@@ -189,11 +189,18 @@ export class SessionManager {
     return [...this.#sessions.values()];
   }
 
-  stats(): { sessions: Partial<Record<SessionState, number>>; running: number; requests: number } {
+  /** @param principals whose sessions count; all by default */
+  stats(principals?: readonly string[]): {
+    sessions: Partial<Record<SessionState, number>>;
+    running: number;
+    requests: number;
+  } {
     const sessions = Object.fromEntries(
-      this.#options.store.sessions.counts().map(({ state, count }) => [state, count]),
+      this.#options.store.sessions.counts(principals).map(({ state, count }) => [state, count]),
     );
-    return { sessions, running: this.#running.size, requests: this.inFlight };
+    const running = [...this.#running].filter(({ principal }) => principals?.includes(principal) ?? true);
+    const requests = running.reduce((sum, { inFlight }) => sum + inFlight, 0);
+    return { sessions, running: running.length, requests };
   }
 
   /** Whether another process on the same store runs the session's servers. */

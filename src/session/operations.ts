@@ -1,5 +1,5 @@
 import type { Principal } from '../auth/principal.js';
-import { EVERYBODY } from './access.js';
+import { checkOwn, EVERYBODY } from './access.js';
 import { ProxyError, asProxyError, type ErrorObject } from '../errors.js';
 import type { Fields } from '../protocol/messages.js';
 import type { SessionState } from '../store/types.js';
@@ -7,7 +7,7 @@ import type { Finder } from './finder.js';
 import { checkName } from './ids.js';
 import type { CreateOptions, SessionManager } from './manager.js';
 import type { Session } from './session.js';
-import { isAppKey } from './state.js';
+import { isAppKey, laidOver } from './state.js';
 import { cursorOf, parseCursor, viewOf, viewOfRow, type SessionView } from './view.js';
 
 const DEFAULT_PAGE = 20;
@@ -125,9 +125,9 @@ export class SessionOperations {
     return { sessions, ...(last && rows.length === size ? { nextCursor: cursorOf(last) } : {}) };
   }
 
-  /** How many sessions there are in each state, and what runs. */
-  stats() {
-    return this.#manager.stats();
+  /** How many sessions there are in each state, and what runs: of the principal, or of all for administrators. */
+  stats(who: Principal) {
+    return this.#manager.stats(who.admin ? undefined : [who.id, EVERYBODY]);
   }
 
   // -- life ------------------------------------------------------------------------------------------------------
@@ -180,11 +180,6 @@ export class SessionOperations {
     return viewOf(session);
   }
 
-  rename(who: Principal, ref: string, name: string | null): SessionView {
-    if (name !== null) checkName(name);
-    return this.#change(who, ref, (session) => session.rename(name));
-  }
-
   /** PATCH: what is left out stays, null goes back to the configured default. */
   update(
     who: Principal,
@@ -192,6 +187,7 @@ export class SessionOperations {
     change: { name?: string | null; ttlSeconds?: number | null; onTimeout?: 'pause' | 'close' | null },
   ): SessionView {
     const session = this.#finder.session(who, ref);
+    checkOwn(who, session, 'changed');
     if (session.inFlight > 0) {
       throw new ProxyError(
         'SESSION_BUSY',
@@ -229,14 +225,16 @@ export class SessionOperations {
   async close(who: Principal, ref: string, { force = false, purge = false } = {}): Promise<boolean> {
     const session = this.#finder.lookUp(who, ref, 'agent') ?? this.#finder.lookUp(who, ref, 'store');
     if (!session) return false;
+    checkOwn(who, session, 'closed');
     const open = session.state !== 'closed';
     await this.#manager.close(session, ON_REQUEST, force);
     if (purge) await this.#manager.purge(session.id);
     return open;
   }
 
-  /** Ends what is due, deletes what is old. */
-  async collect(): Promise<{ paused: number; deleted: number }> {
+  /** Ends what is due, deletes what is old. @throws {ProxyError} FORBIDDEN for all but administrators */
+  async collect(who: Principal): Promise<{ paused: number; deleted: number }> {
+    if (!who.admin) throw new ProxyError('FORBIDDEN', 'Only administrators clear up.');
     return this.#manager.sweep();
   }
 
@@ -272,6 +270,7 @@ export class SessionOperations {
   /** Lets others use the session under an alias: principals by id, or `*` for everybody. */
   share(who: Principal, ref: string, alias: string, principals: string[]): SessionView {
     const session = this.#finder.session(who, ref);
+    checkOwn(who, session, 'shared');
     this.#manager.share(session, checkName(alias), principals);
     session.event('shared', { alias, with: principals });
     return viewOf(session);
@@ -292,7 +291,8 @@ export class SessionOperations {
       ...(ttlSeconds === undefined ? {} : { ttl: ttlSeconds * 1000 }),
     });
     try {
-      for (const [key, value] of Object.entries(state)) session.values.set(key, value);
+      for (const [key, value] of Object.entries(state))
+        session.values.set(key, laidOver(session.values.get(key)?.value, value));
     } catch (error) {
       await this.#manager.close(session, ON_REQUEST);
       await this.#manager.purge(session.id);

@@ -255,7 +255,8 @@ export class Session implements Holder, Party {
 
   /** @throws {ProxyError} SESSION_EXISTS */
   rename(name: string | null): void {
-    if (!this.#options.store.sessions.setName(this.id, name, this.#options.clock.now())) {
+    const now = this.#options.clock.now();
+    if (!this.#options.store.sessions.setName(this.id, name, now)) {
       throw new ProxyError(
         'SESSION_EXISTS',
         `There is a session "${name}" already. Choose another name, or close that one.`,
@@ -263,13 +264,16 @@ export class Session implements Holder, Party {
     }
     this.event('renamed', { from: this.name, to: name });
     this.name = name;
+    this.updatedAt = now;
   }
 
   /** Changes what the session keeps of itself. */
   remember(change: Settings): void {
     Object.assign(this.settings, change);
     const settings = JSON.stringify(this.settings);
-    this.#write(() => this.#options.store.sessions.setSettings(this.id, settings));
+    const now = this.#options.clock.now();
+    this.updatedAt = now;
+    this.#write(() => this.#options.store.sessions.setSettings(this.id, settings, now));
   }
 
   /** Changes settings; undefined goes back to the configured default. */

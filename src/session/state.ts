@@ -151,6 +151,11 @@ export class SessionState {
   }
 }
 
+/** Whether a key belongs to the session's principal, in all sessions. */
+export function isUserKey(name: string): boolean {
+  return name.startsWith('user:');
+}
+
 /** Whether a key belongs to everybody, so that only administrators may write it. */
 export function isAppKey(name: string): boolean {
   return name.startsWith('app:');
@@ -194,12 +199,15 @@ function conflict(name: string, expected: number, found: number): ProxyError {
   );
 }
 
-/** `over` laid over `under`: objects by key, all else replaced. */
-export function mergeDeep(under: Fields, over: Fields): Fields {
+/** One value laid over another: of two objects both, by key; else the upper one. */
+export function laidOver(under: unknown, over: unknown): unknown {
+  return isFields(under) && isFields(over) ? mergeDeep(under, over) : over;
+}
+
+function mergeDeep(under: Fields, over: Fields): Fields {
   const merged = { ...under };
   for (const [key, value] of Object.entries(over)) {
-    const before = merged[key];
-    merged[key] = isFields(before) && isFields(value) ? mergeDeep(before, value) : value;
+    merged[key] = laidOver(merged[key], value);
   }
   return merged;
 }

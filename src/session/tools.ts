@@ -9,7 +9,6 @@ import type { SessionOperations } from './operations.js';
 /** The session that a model is in. */
 export interface Current {
   readonly id: string;
-  readonly principal: string;
 }
 
 /** What the proxy itself offers models, beside the servers' tools. */
@@ -21,11 +20,11 @@ export interface OwnTools {
   call(current: Current, exchange: Exchange): Promise<Fields>;
   readonly resources: readonly Fields[];
   /** @returns undefined for a resource that is not the proxy's own */
-  read(current: Current, uri: unknown): Fields | undefined;
+  read(current: Current, exchange: Exchange): Fields | undefined;
 }
 
 interface Call {
-  /** The session's own principal: a model can do what its session could do, and nothing of an administrator. */
+  /** Whose model it is, who may be a guest in the session; never an administrator. */
   who: Principal;
   current: Current;
   exchange: Exchange;
@@ -96,7 +95,7 @@ export class ModelTools implements OwnTools {
       );
       throw new ProxyError('INVALID_PARAMS', `${String(tool)}: ${problems.join('; ')}.`);
     }
-    const who = { id: current.principal, admin: false };
+    const who = { id: exchange.principal, admin: false };
     const value = await own.run({ who, current, exchange }, parsed.data);
     const structured = isFields(value) ? value : { value };
     return {
@@ -105,8 +104,9 @@ export class ModelTools implements OwnTools {
     };
   }
 
-  read(current: Current, uri: unknown): Fields | undefined {
-    const who = { id: current.principal, admin: false };
+  read(current: Current, { principal, params }: Exchange): Fields | undefined {
+    const who = { id: principal, admin: false };
+    const uri = params?.uri;
     const contents = (value: unknown) => ({
       contents: [{ uri, mimeType: 'application/json', text: JSON.stringify(value, null, 2) }],
     });

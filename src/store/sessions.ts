@@ -31,7 +31,7 @@ export function sessionTable(db: Database): SessionTable {
     `${SESSION} WHERE principal = ? AND name = ? AND state <> 'closed'`,
   );
   const setState = db.prepare('UPDATE sessions SET state = ?, instance = ?, updated_at = ? WHERE id = ?');
-  const setSettings = db.prepare('UPDATE sessions SET settings = ? WHERE id = ?');
+  const setSettings = db.prepare('UPDATE sessions SET settings = ?, updated_at = ? WHERE id = ?');
   const claim = db.prepare(
     'UPDATE sessions SET instance = ? WHERE id = ? AND (instance IS NULL OR instance = ?)',
   );
@@ -52,8 +52,9 @@ export function sessionTable(db: Database): SessionTable {
      AND (@states IS NULL OR state IN (SELECT value FROM json_each(@states)))
      AND (updated_at, id) < (@updatedAt, @id) ORDER BY updated_at DESC, id DESC LIMIT @limit`,
   );
-  const counts = db.prepare<[], { state: SessionState; count: number }>(
-    'SELECT state, count(*) AS count FROM sessions GROUP BY state',
+  const counts = db.prepare<[Record<string, unknown>], { state: SessionState; count: number }>(
+    `SELECT state, count(*) AS count FROM sessions
+     WHERE (@principals IS NULL OR principal IN (SELECT value FROM json_each(@principals))) GROUP BY state`,
   );
   const deletions = [
     'DELETE FROM outbox WHERE stream IN (SELECT stream FROM attachments WHERE session = ?)',
@@ -75,7 +76,7 @@ export function sessionTable(db: Database): SessionTable {
     byName: (principal, name) => toSession(byName.get(principal, name)),
     claim: (id, instance) => claim.run(instance, id, instance).changes === 1,
     setState: (id, state, instance, at) => void setState.run(state, instance, at, id),
-    setSettings: (id, settings) => void setSettings.run(settings, id),
+    setSettings: (id, settings, at) => void setSettings.run(settings, at, id),
     touch: (id, at) => void touch.run(at, id),
     setName: (id, name, at) => setName.run(name, at, id).changes === 1,
     list: ({ principals, states, limit, after }) =>
@@ -88,7 +89,7 @@ export function sessionTable(db: Database): SessionTable {
           id: after?.id ?? '',
         })
         .map((row) => ({ ...row, temporary: row.temporary === 1 })),
-    counts: () => counts.all(),
+    counts: (principals) => counts.all({ principals: principals ? JSON.stringify(principals) : null }),
     delete: db.transaction((id: string) => {
       for (const deletion of deletions) deletion.run(id);
     }),

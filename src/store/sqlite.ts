@@ -30,6 +30,9 @@ interface Write {
   reject: (error: ProxyError) => void;
 }
 
+/** How long a statement waits for other processes on the same file, milliseconds. */
+const LOCK_WAIT = 5000;
+
 /**
  * Opens (and first creates) the SQLite store, readable by this user alone.
  * @param file a path, or `:memory:` for a store that ends with the process
@@ -70,9 +73,9 @@ function openDatabase(file: string): Database.Database {
       `SQLite ${major}.${minor}.${patch} can lose commits; reinstall better-sqlite3.`,
     );
   }
-  db.pragma('busy_timeout = 5000');
+  db.pragma(`busy_timeout = ${LOCK_WAIT}`);
   db.pragma(`application_id = ${APPLICATION_ID}`);
-  db.pragma('journal_mode = WAL');
+  useWal(db);
   db.pragma('synchronous = FULL'); // better-sqlite3 defaults to NORMAL, which loses commits with the power
   db.pragma('fullfsync = ON'); // macOS: fsync alone does not reach the disk
   db.pragma('journal_size_limit = 67108864');
@@ -81,6 +84,20 @@ function openDatabase(file: string): Database.Database {
   db.pragma('temp_store = MEMORY');
   migrate(db, file);
   return db;
+}
+
+/** SQLite waits for no lock here, and others may open the same fresh file at this moment. */
+function useWal(db: Database.Database): void {
+  const end = Date.now() + LOCK_WAIT;
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (;;) {
+    try {
+      return void db.pragma('journal_mode = WAL');
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'SQLITE_BUSY' || Date.now() > end) throw error;
+      Atomics.wait(pause, 0, 0, 10);
+    }
+  }
 }
 
 /** Another program's database is not ours to migrate. @throws {ProxyError} STORE_FAILED */

@@ -63,14 +63,14 @@ export interface SessionTable {
   /** Takes the session for that instance. @returns false when another has it */
   claim(id: string, instance: string): boolean;
   setState(id: string, state: SessionState, instance: string | null, at: number): void;
-  setSettings(id: string, settings: string): void;
+  setSettings(id: string, settings: string, at: number): void;
   touch(id: string, lastActiveAt: number): void;
   /** Renames. @returns false, and nothing changes, when the principal has an open session of that name */
   setName(id: string, name: string | null, at: number): boolean;
   /** By last update, newest first. */
   list(filter: SessionFilter): SessionRow[];
-  /** How many there are in each state. */
-  counts(): { state: SessionState; count: number }[];
+  /** How many there are in each state, of these principals or of all. */
+  counts(principals?: readonly string[]): { state: SessionState; count: number }[];
   /** Deletes one with all that belongs to it. */
   delete(id: string): void;
   /** Sessions that another process held when it died; they are `paused` afterwards. */

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import type { Principal } from '../auth/principal.js';
 import { ProxyError } from '../errors.js';
 import {
   isId,
@@ -91,11 +92,12 @@ export class LegacyPeer implements Outlet {
   /**
    * Carries out a request of the client.
    * @param stream where what belongs to the request goes
+   * @param principal who sent it
    * @returns no response for a cancelled one. MCP, cancellation: a receiver SHOULD NOT respond to it
    */
-  async request({ id, method, params }: Request, stream: Stream): Promise<Answer> {
+  async request({ id, method, params }: Request, stream: Stream, principal: Principal): Promise<Answer> {
     if (method === 'ping') return { response: { jsonrpc: '2.0', id, result: {} } };
-    const exchange = new Exchange(method, params, this.#outletOn(stream));
+    const exchange = new Exchange(method, params, this.#outletOn(stream), principal.id);
     exchange.use = this.attached.use;
     const key = JSON.stringify(id);
     const twins = this.#running.get(key) ?? new Set();

@@ -89,7 +89,7 @@ export class StdioEndpoint {
         `A request with id ${JSON.stringify(request.id)} is still under way.`,
       );
     }
-    const { response, record } = await peer.request(request, this.#stream);
+    const { response, record } = await peer.request(request, this.#stream, LOCAL_PRINCIPAL);
     if (record) await this.#options.store.write(record);
     if (response) this.#send(response);
   }

@@ -108,7 +108,7 @@ export class StreamableEndpoint {
       throw new ProxyError('UNSUPPORTED_MEDIA_TYPE', 'Send the message as "Content-Type: application/json".');
     }
     const value = parseJson(await readBody(request, this.#options.maxBody));
-    if (Array.isArray(value)) return this.#batch(response, this.#peer(caller), value);
+    if (Array.isArray(value)) return this.#batch(caller, this.#peer(caller), value);
     const message = toMessage(value);
     try {
       if (isRequest(message) && message.method === 'initialize')
@@ -137,15 +137,15 @@ export class StreamableEndpoint {
     response.end(body);
   }
 
-  async #request({ request, response }: Caller, peer: HttpPeer, message: Request): Promise<void> {
+  async #request({ request, response, principal }: Caller, peer: HttpPeer, message: Request): Promise<void> {
     const reply = this.#reply(request, response, peer, message);
     if (reply.primes && isWorthKeeping(message.method)) reply.keep();
-    reply.end(await peer.request(message, reply));
+    reply.end(await peer.request(message, reply, principal));
     if (reply.outbox) this.#answered.set(request.socket, reply.outbox);
   }
 
   /** 2025-03-26 alone: several messages in one POST, their answers in one array. */
-  async #batch(response: ServerResponse, peer: HttpPeer, values: unknown[]): Promise<void> {
+  async #batch({ response, principal }: Caller, peer: HttpPeer, values: unknown[]): Promise<void> {
     const { protocolVersion } = peer.client;
     if (protocolVersion !== BATCH_VERSION) {
       const text = `Revision ${protocolVersion} has no batches: send one message a request.`;
@@ -164,7 +164,7 @@ export class StreamableEndpoint {
     }
     // An array has no place for what servers send meanwhile: that goes on the client's own stream.
     const aside = { open: false, send: () => {} };
-    const answers = requests.map((one) => peer.request(one, aside));
+    const answers = requests.map((one) => peer.request(one, aside, principal));
     for (const message of messages) if (!isRequest(message)) peer.receive(message);
     if (requests.length === 0) return void response.writeHead(202).end();
     const settled = await Promise.all(answers);

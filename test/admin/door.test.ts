@@ -600,6 +600,8 @@ describe.each<Way>(['local', 'remote'])('through the %s door', (way) => {
     const door = await open({ ...counter, sessions: { state: { lang: 'en', look: { dark: false } } } });
     await door.create({ name: 'a', state: { lang: 'fr' } });
     expect(await door.getState('a')).toEqual({ lang: 'fr', look: { dark: false } });
+    await door.create({ name: 'b', state: { look: { font: { size: 2 } } } });
+    expect(await door.getState('b')).toEqual({ lang: 'en', look: { dark: false, font: { size: 2 } } });
     await door.setValue('a', 'look', { size: { x: 1 } }, { merge: true });
     const merged = await door.setValue('a', 'look', { dark: true, size: { y: 2 } }, { merge: true });
     expect(merged.value).toEqual({ dark: true, size: { x: 1, y: 2 } });
@@ -802,7 +804,7 @@ describe.each<Way>(['local', 'remote'])('through the %s door', (way) => {
     const seen: number[] = [];
     const stop = await door.follow('a', ({ seq }) => seen.push(seq));
     await new Promise((resolve) => setTimeout(resolve, 1100));
-    await door.collect();
+    await house.door('root').collect();
     await door.setValue('a', 'key', 1);
     await until(() => seen.length === 1);
     stop();

@@ -60,6 +60,11 @@ export class House {
     return this.#proxy.door({ id: `token:${user}`, admin: user === 'root' });
   }
 
+  /** Address of the MCP endpoint, where the way is remote. */
+  get url(): string {
+    return this.#url;
+  }
+
   /** How many rows of the store belong to a session, by table. */
   rowsOf(session: string): Record<string, number> {
     const db = new Database(join(this.#folder.path, 'store.db'), { readonly: true });

@@ -164,7 +164,7 @@ export class FakeClient implements Outlet {
   }
 
   exchange(method: string, params?: Fields): Exchange {
-    return new Exchange(method, params, this);
+    return new Exchange(method, params, this, principal.id);
   }
 
   /** A tool call on its way. */

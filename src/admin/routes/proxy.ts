@@ -15,7 +15,8 @@ export const proxyRoutes: Route[] = [
   route({
     method: 'GET',
     path: '/stats',
-    summary: 'Counts sessions by state, those that run, and requests under way.',
+    summary:
+      "Counts the caller's sessions by state, those that run, and requests under way; everybody's for administrators.",
     input: {},
     result: schema.fields,
     run: (door) => door.stats(),
@@ -23,7 +24,7 @@ export const proxyRoutes: Route[] = [
   route({
     method: 'POST',
     path: '/gc',
-    summary: 'Ends what is due and deletes what is old, now instead of by and by.',
+    summary: 'Ends what is due and deletes what is old, now instead of by and by; for administrators.',
     input: {},
     result: z.object({ paused: schema.count, deleted: schema.count }),
     run: (door) => door.collect(),

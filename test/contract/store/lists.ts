@@ -40,9 +40,10 @@ export function listsSessions(medium: Medium): void {
     using place = new Place(medium);
     const { sessions } = place.store;
     for (const id of ['a', 'b']) sessions.insert(sessionRow(id));
-    sessions.insert(sessionRow('c', { state: 'paused' }));
+    sessions.insert(sessionRow('c', { state: 'paused', principal: 'other' }));
     const counts = Object.fromEntries(sessions.counts().map(({ state, count }) => [state, count]));
     expect(counts).toEqual({ idle: 2, paused: 1 });
+    expect(sessions.counts(['other'])).toEqual([{ state: 'paused', count: 1 }]);
   });
 
   test('a session takes another name unless an open one of its principal has it', () => {

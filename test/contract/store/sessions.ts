@@ -68,14 +68,14 @@ export function keepsSessions(medium: Medium): void {
     const { sessions } = place.store;
     sessions.insert(sessionRow('one'));
     sessions.setState('one', 'active', 'proxy-1', 20);
-    sessions.setSettings('one', '{"a":1}');
+    sessions.setSettings('one', '{"a":1}', 25);
     sessions.touch('one', 30);
     expect(sessions.get('one')).toEqual(
       sessionRow('one', {
         state: 'active',
         instance: 'proxy-1',
         settings: '{"a":1}',
-        updatedAt: 20,
+        updatedAt: 25,
         lastActiveAt: 30,
       }),
     );

@@ -1,12 +1,11 @@
-import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { getDefaultEnvironment } from '@modelcontextprotocol/sdk/client/stdio.js';
 import type { Clock } from '../clock.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log, redact } from '../logger.js';
-import { guard, release } from './guardian.js';
 import { markOf } from './process-mark.js';
+import { spawnHere, type ServerProcess, type Spawn } from './process.js';
 
 /** Of what a server writes to stderr, the end is kept for error messages. */
 const STDERR_KEPT_BYTES = 64 * 1024;
@@ -29,6 +28,8 @@ export interface ChildOptions {
   clock: Clock;
   /** Told of every process that starts and ends, so that a later proxy can find what this one left. */
   register: ProcessRegister;
+  /** By default a child of this process. */
+  spawn?: Spawn;
 }
 
 export interface ProcessRegister {
@@ -41,7 +42,7 @@ export class Child {
   /** Resolves with words that complete "the server …" when the process is gone. */
   readonly exited: Promise<string>;
   readonly #options: ChildOptions;
-  #process: ChildProcess | undefined;
+  #process: ServerProcess | undefined;
   #exit: string | undefined;
   #resolveExited: (reason: string) => void = () => {};
   #stderr: Buffer[] = [];
@@ -58,61 +59,40 @@ export class Child {
    * @throws {ProxyError} SERVER_UNAVAILABLE naming the key of the config that is at fault
    */
   async start(): Promise<{ stdin: Writable; stdout: Readable }> {
-    const { server, command, args, env, cwd } = this.#options;
+    const { server, command, args, env, cwd, spawn = spawnHere } = this.#options;
     const cannot = (error: unknown) => {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
       const what = missing ? `the command "${command}" was not found` : messageOf(error);
       const text = `Server "${server}" cannot be started: ${what}. Check servers.${server}.command and cwd.`;
       return new ProxyError('SERVER_UNAVAILABLE', text, { cause: error });
     };
-    let child: ChildProcess;
+    let child: ServerProcess;
     try {
       mkdirSync(cwd, { recursive: true, mode: 0o700 });
-      child = spawn(command, args, {
-        cwd,
-        // The SDK's list, not our own environment: that one holds other people's secrets.
-        env: { ...getDefaultEnvironment(), ...env },
-        stdio: ['pipe', 'pipe', 'pipe'],
-        detached: process.platform !== 'win32',
-        windowsHide: true,
-      });
+      // The SDK's list, not our own environment: that one holds other people's secrets.
+      child = await spawn({ command, args, env: { ...getDefaultEnvironment(), ...env }, cwd });
     } catch (error) {
+      this.#ended('could not be started');
       throw cannot(error);
     }
     this.#process = child;
-    const { stdin, stdout, stderr } = child;
-    if (!stdin || !stdout || !stderr) throw cannot(new Error('it has no pipes'));
-    // Before the first write: a child that is gone already must not end the proxy with EPIPE.
+    const { pid, stdin, stdout, stderr } = child;
     stdin.on('error', (error) => log.downstream.debug({ server }, `stdin: ${error.message}`));
     stdout.on('error', (error) => log.downstream.debug({ server }, `stdout: ${error.message}`));
     stderr.on('error', (error) => log.downstream.debug({ server }, `stderr: ${error.message}`));
     stderr.on('data', (chunk: Buffer) => this.#keepStderr(chunk));
-    await new Promise<void>((resolve, reject) => {
-      child.once('spawn', resolve);
-      child.once('error', (error) => {
-        this.#ended('could not be started');
-        reject(cannot(error));
-      });
-    });
-    const mark = child.pid === undefined ? undefined : markOf(child.pid);
-    if (child.pid !== undefined) guard(child.pid);
+    const mark = markOf(pid);
     if (mark) this.#options.register.started(mark);
-    child.on('error', (error) => log.downstream.warn({ server }, error.message));
-    child.once('exit', () => {
+    void child.exited.then(({ code, signal }) => {
       // Whoever left the group may hold the pipes for ever; what the server itself wrote is read by then.
       setTimeout(() => [stdin, stdout, stderr].forEach((pipe) => pipe.destroy()), PIPES_DRAIN).unref();
-    });
-    // 'exit', not 'close': a grandchild may hold the pipes open for ever.
-    child.once('exit', (code, signal) => {
       this.#ended(signal ? `was ended by ${signal}` : `exited with code ${code}`);
       this.#signal('SIGTERM'); // whom the process left behind in its group
-      const { pid } = child;
-      const gone = () => pid !== undefined && release(pid);
-      if (!this.#groupLives()) gone();
+      if (!this.#groupLives()) child.forget();
       else {
         this.#options.clock.after(WAIT_AFTER_TERM, () => {
           this.#signal('SIGKILL');
-          gone(); // its number may be given out again
+          child.forget(); // its number may be given out again
         });
       }
       if (mark) this.#options.register.ended(mark);
@@ -122,6 +102,11 @@ export class Child {
 
   get pid(): number | undefined {
     return this.#process?.pid;
+  }
+
+  /** What the next worker is to know of the process, should this one die. */
+  label(text: string): void {
+    this.#process?.label(text);
   }
 
   /** Exit and last words, in sentences; empty for a server that runs and is silent. */
@@ -148,7 +133,7 @@ export class Child {
 
   async #stop(): Promise<void> {
     if (!this.#process?.pid || this.#exit !== undefined) return;
-    this.#process.stdin?.end();
+    this.#process.stdin.end();
     if (await this.#gone(WAIT_AFTER_STDIN)) return;
     this.#signal('SIGTERM');
     if (await this.#gone(WAIT_AFTER_TERM)) return;

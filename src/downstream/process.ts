@@ -1,0 +1,63 @@
+import { spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import { guard, release } from './guardian.js';
+
+/** What a process is started with; no shell looks at it. */
+export interface Command {
+  command: string;
+  args: string[];
+  /** Its whole environment. */
+  env: Record<string, string>;
+  cwd: string;
+}
+
+/** How a process ended. */
+export interface Exit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+/** A running process that leads a group of its own, whoever its parent is. */
+export interface ServerProcess {
+  readonly pid: number;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  readonly exited: Promise<Exit>;
+  /** What the next worker is to know of it, should this one die; nothing where no other comes. */
+  label(text: string): void;
+  /** Its group is gone: nobody guards it any more. */
+  forget(): void;
+}
+
+/**
+ * Starts a process, guarded from its start.
+ * @throws as `child_process.spawn`, with the system's code
+ */
+export type Spawn = (command: Command) => Promise<ServerProcess>;
+
+/** As a child of this very process. */
+export const spawnHere: Spawn = async ({ command, args, env, cwd }) => {
+  const child = spawn(command, args, {
+    cwd,
+    env,
+    stdio: ['pipe', 'pipe', 'pipe'],
+    detached: process.platform !== 'win32',
+    windowsHide: true,
+  });
+  const { stdin, stdout, stderr } = child;
+  // A child that is gone at once must not end the proxy with EPIPE; whoever uses the pipes hears of it too.
+  for (const pipe of [stdin, stdout, stderr]) pipe.on('error', () => {});
+  const exited = new Promise<Exit>((resolve) => {
+    // 'exit', not 'close': a grandchild may hold the pipes open for ever.
+    child.once('exit', (code, signal) => resolve({ code, signal }));
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.on('error', reject); // also of a later signal, which is too late to matter
+  });
+  const { pid } = child;
+  if (pid === undefined) throw new Error('it has no number');
+  guard(pid);
+  return { pid, stdin, stdout, stderr, exited, label: () => {}, forget: () => release(pid) };
+};

@@ -24,8 +24,11 @@ import { ModelTools } from './session/tools.js';
 import { openSqliteStore } from './store/sqlite.js';
 import type { Store } from './store/types.js';
 import { isLoopback } from './upstream/guard.js';
+import { HeldCalls } from './upstream/held.js';
 import { Listener, readBody, type Handler } from './upstream/listener.js';
 import { METADATA_PATH, challengeOf, metadataHandler } from './upstream/metadata.js';
+import { ModernHttp } from './upstream/modern-http.js';
+import { ModernRequests } from './upstream/modern.js';
 import { StdioEndpoint } from './upstream/stdio.js';
 import { StreamableEndpoint } from './upstream/streamable.js';
 
@@ -45,12 +48,15 @@ export class SessionProxy {
   readonly #clock: Clock;
   readonly #store: Store;
   readonly #instance: string;
+  readonly #catalog: Catalog;
+  readonly #modern: ModernRequests;
   readonly #manager: SessionManager;
   readonly #attachments: Attachments;
   readonly #sessions: SessionOperations;
   readonly #contents: SessionContents;
   #listener: Listener | undefined;
   #api: Api | undefined;
+  #endListening: () => void = () => {};
   #stopping: Promise<void> | undefined;
   #closed = false;
   /** Ends what is not to outlive the process. */
@@ -67,13 +73,15 @@ export class SessionProxy {
     registerInstance(this.#store, this.#instance, clock.now());
     const folders = foldersBeside(config.store);
     if (config.store === ':memory:') this.#forget = () => rmSync(folders, { recursive: true, force: true });
+    this.#catalog = new Catalog(config.servers);
+    this.#modern = new ModernRequests(new HeldCalls(clock, this.#store));
     this.#manager = new SessionManager({
       store: this.#store,
       clock,
       instance: this.#instance,
       config: config.sessions,
       servers: config.servers,
-      router: new Catalog(config.servers),
+      router: this.#catalog,
       connect: createConnect(clock, {
         started: (mark) => this.#write(() => processes.addChild(this.#instance, mark)),
         ended: (mark) => this.#write(() => processes.removeChild(mark)),
@@ -113,7 +121,14 @@ export class SessionProxy {
       );
     }
     const authenticate = createAuthenticate(auth);
+    const modern = new ModernHttp({
+      requests: this.#modern,
+      store: this.#store,
+      paramHeaders: (tool) => this.#catalog.paramHeaders(tool),
+    });
+    this.#endListening = () => modern.close();
     const endpoint = new StreamableEndpoint({
+      modern,
       manager: this.#manager,
       attachments: this.#attachments,
       unidentified: this.#config.sessions.unidentified,
@@ -194,6 +209,7 @@ export class SessionProxy {
     while (this.#manager.inFlight > 0 && this.#clock.now() < end) {
       await new Promise<void>((resolve) => this.#clock.after(DRAIN_POLL, resolve));
     }
+    this.#endListening();
     await this.#manager.stop('was stopped with the proxy');
     this.#api?.close();
     // What was just answered is on its way to the sockets.

@@ -2,6 +2,7 @@ import type { ServerConfig } from '../config/schema.js';
 import { ProxyError } from '../errors.js';
 import { isFields, type Fields } from '../protocol/messages.js';
 import { routingOf, type Route } from '../protocol/methods.js';
+import { paramHeadersOf, type ParamHeader } from '../protocol/modern.js';
 import { mergeDescriptions } from './describe.js';
 import { isOffered, Names } from './names.js';
 
@@ -17,6 +18,8 @@ export class Catalog {
   readonly #templates = new Map<string, string>();
   readonly #tasks = new Map<string, string>();
   readonly #readOnly = new Map<string, Map<string, boolean>>();
+  /** By the name that clients know. */
+  readonly #paramHeaders = new Map<string, readonly ParamHeader[]>();
 
   constructor(servers: readonly ServerConfig[]) {
     this.#servers = new Map(servers.map((server) => [server.name, server]));
@@ -85,6 +88,11 @@ export class Catalog {
     return tools && (tools.get(tool) ?? false);
   }
 
+  /** What a tool wants repeated in headers; nothing as long as its server's list has not been seen. */
+  paramHeaders(tool: string): readonly ParamHeader[] {
+    return this.#paramHeaders.get(tool) ?? [];
+  }
+
   #routeName(params: Fields | undefined, kind: 'tool' | 'prompt'): Route {
     const name = typeof params?.name === 'string' ? params.name : '';
     const found = this.#names.resolve(name);
@@ -140,7 +148,11 @@ export class Catalog {
     const known = this.#readOnly.get(server) ?? new Map<string, boolean>();
     this.#readOnly.set(server, known.set(name, readOnly));
     if (!config || !isOffered(config, name)) return [];
-    return [{ ...tool, name: this.#names.exposed(server, name) }];
+    const exposed = this.#names.exposed(server, name);
+    const headers = paramHeadersOf(tool.inputSchema);
+    if (headers.length > 0) this.#paramHeaders.set(exposed, headers);
+    else this.#paramHeaders.delete(exposed);
+    return [{ ...tool, name: exposed }];
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Clock } from '../clock.js';
 import { formatDuration } from '../config/units.js';
 import { ProxyError, asProxyError } from '../errors.js';
-import type { ClientProfile } from '../protocol/client.js';
+import { toInitialize, type ClientProfile } from '../protocol/client.js';
+import { withoutEnvelope } from '../protocol/envelope.js';
 import { isLegacyVersion } from '../protocol/eras.js';
 import {
   isNotification,
@@ -82,7 +83,7 @@ class LegacyConnection implements Connection {
     });
     answer.catch(() => {}); // told below, once the start itself has not failed
     await transport.start();
-    const { era: _, ...params } = client;
+    const params = toInitialize(client);
     await transport.send({ jsonrpc: '2.0', id: INITIALIZE_ID, method: 'initialize', params });
     const response = await answer;
     if ('error' in response) throw failed(`it refused initialize: ${response.error.message}`);
@@ -95,7 +96,8 @@ class LegacyConnection implements Connection {
   }
 
   send(message: Message): Promise<void> {
-    return this.#transport.send(message);
+    if (!('method' in message) || !message.params?._meta) return this.#transport.send(message);
+    return this.#transport.send({ ...message, params: withoutEnvelope(message.params) });
   }
 
   get pid(): number | undefined {

@@ -41,6 +41,18 @@ function described(
   };
 }
 
+/**
+ * The params of an `initialize` in the client's name. A modern client declares its capabilities with each request, a
+ * legacy server wants to know them once and for all: it is told of those that the proxy can see to, and a request whose
+ * client lacks one is refused when it is needed. Roots alone are asked for at the server's own time, so only a client
+ * that has some is said to.
+ */
+export function toInitialize({ era, capabilities, ...profile }: ClientProfile): Fields {
+  if (era === 'legacy') return { ...profile, capabilities };
+  const asked = { sampling: {}, elicitation: { form: {}, url: {} } };
+  return { ...profile, capabilities: { ...asked, ...capabilities } };
+}
+
 /** The proxy speaking for itself: it offers a server nothing, so the server asks nothing of it. */
 export const PROXY_PROFILE: ClientProfile = {
   era: 'legacy',

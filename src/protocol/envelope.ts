@@ -1,3 +1,5 @@
+import { isFields, type Fields } from './messages.js';
+
 /** 2026-07-28: what every request says of itself, by its key in `params._meta`. */
 export const ENVELOPE = {
   protocolVersion: 'io.modelcontextprotocol/protocolVersion',
@@ -11,3 +13,14 @@ export const SUBSCRIPTION_ID = 'io.modelcontextprotocol/subscriptionId';
 
 /** In `_meta` of a result: who answered. */
 export const SERVER_INFO = 'io.modelcontextprotocol/serverInfo';
+
+const KEYS = new Set<string>(Object.values(ENVELOPE));
+
+/** The params as a server without envelopes knows them. */
+export function withoutEnvelope(params: Fields): Fields {
+  const { _meta: meta, ...rest } = params;
+  if (!isFields(meta)) return params;
+  const own = Object.entries(meta).filter(([key]) => !KEYS.has(key));
+  if (own.length === Object.keys(meta).length) return params;
+  return own.length === 0 ? rest : { ...rest, _meta: Object.fromEntries(own) };
+}

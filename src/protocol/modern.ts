@@ -2,7 +2,7 @@ import { ProxyError } from '../errors.js';
 import { profileOfEnvelope, type ClientProfile } from './client.js';
 import { ENVELOPE, SERVER_INFO } from './envelope.js';
 import { eraOf, MODERN_VERSION } from './eras.js';
-import { isFields, metaOf, withMeta, type Fields } from './messages.js';
+import { isFields, metaOf, withMeta, type Fields, type Notification } from './messages.js';
 
 /**
  * What 2026-07-28 adds to messages. A request describes itself: revision, client and capabilities stand in its `_meta`
@@ -43,7 +43,7 @@ const NAMED: Readonly<Record<string, string>> = {
 /** Severity of log messages, least first. */
 const LEVELS = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'];
 
-/** Whether the params claim to describe themselves, well or badly. */
+/** Whether the params claim to describe their sender, well or badly. */
 export function hasEnvelope(params: Fields | undefined): boolean {
   const meta = metaOf(params);
   return meta !== undefined && ENVELOPE.protocolVersion in meta;
@@ -71,20 +71,27 @@ export function envelopeOf(params: Fields | undefined): Envelope {
     throw wrong(ENVELOPE.clientCapabilities, 'must be an object');
   const info = meta[ENVELOPE.clientInfo];
   if (info !== undefined && !isFields(info)) throw wrong(ENVELOPE.clientInfo, 'must be an object');
-  const logLevel = meta[ENVELOPE.logLevel];
-  if (logLevel !== undefined && !LEVELS.includes(String(logLevel))) {
+  const wanted = meta[ENVELOPE.logLevel];
+  const logLevel = LEVELS.find((level) => level === wanted);
+  if (wanted !== undefined && logLevel === undefined) {
     throw wrong(ENVELOPE.logLevel, `must be one of ${LEVELS.join(', ')}`);
   }
-  return {
-    client: profileOfEnvelope(params),
-    logLevel: logLevel === undefined ? undefined : String(logLevel),
-  };
+  return { client: profileOfEnvelope(params), logLevel };
 }
 
 /** A revision that is not spoken here, in the words that 2026-07-28 asks for. */
 export function unsupported(requested: string): ProxyError {
   const text = `Revision "${requested.slice(0, 80)}" is not spoken here. Use ${MODERN_VERSION}, or initialize.`;
   return new ProxyError('UNSUPPORTED_VERSION', text, { details: { supported: [MODERN_VERSION], requested } });
+}
+
+/**
+ * Whether a message is of this revision. Its body decides; the header alone marks one that fails to describe itself.
+ * `initialize` begins what this revision has not, whatever stands beside it.
+ */
+export function isModern({ method, params }: Notification, versionHeader: string | undefined): boolean {
+  if (hasEnvelope(params)) return true;
+  return method !== 'initialize' && eraOf(versionHeader) === 'modern';
 }
 
 export function isRemoved(method: string): boolean {
@@ -98,7 +105,8 @@ export function isLogged(level: unknown, wanted: string | undefined): boolean {
 
 /**
  * Compares the headers of a request with its body, which alone is then believed.
- * @throws {ProxyError} HEADER_MISMATCH. 2026-07-28, transports: servers MUST refuse what differs or is missing
+ * @throws {ProxyError} ENVELOPE_INVALID, UNSUPPORTED_VERSION, and HEADER_MISMATCH. 2026-07-28, transports: servers MUST
+ * refuse what differs or is missing
  */
 export function checkHeaders(
   header: (name: string) => string | undefined,
@@ -106,7 +114,10 @@ export function checkHeaders(
   params: Fields | undefined,
 ): void {
   const [version, claimed] = [header('mcp-protocol-version'), metaOf(params)?.[ENVELOPE.protocolVersion]];
-  if (version !== claimed) throw mismatch('MCP-Protocol-Version', version, String(claimed));
+  const differs = version !== claimed && typeof claimed === 'string';
+  if (differs && version !== undefined) throw mismatch('MCP-Protocol-Version', version, claimed);
+  envelopeOf(params); // a revision that is not known here is told as that, whatever headers it has
+  if (differs) throw mismatch('MCP-Protocol-Version', version, claimed);
   const named = header('mcp-method');
   if (named !== method) throw mismatch('Mcp-Method', named, method);
   const source = Object.hasOwn(NAMED, method) ? NAMED[method] : undefined;

@@ -193,6 +193,7 @@ export class Calls {
     const call = this.#callOf(cause, capability);
     const outlet = call?.exchange?.outlet ?? this.#options.audience.outlet(capability);
     if (!outlet || (capability !== undefined && !(capability in outlet.client.capabilities))) {
+      if (capability !== undefined) this.#refuse(cause, capability);
       const text = `The client of this session cannot answer ${method}.`;
       return reply({ error: { code: -32601, message: text } });
     }
@@ -223,6 +224,18 @@ export class Calls {
     void asking.answer.then((outcome) => {
       if (settle()) reply(outcome);
     });
+  }
+
+  /** Ends the call that needs what its client has not, where the client's revision has an answer for that. */
+  #refuse(cause: Id | undefined, capability: string): void {
+    const call = this.#callOf(cause);
+    const refusal = call?.exchange?.outlet.refuse?.(capability);
+    if (!call || !refusal) return;
+    for (const [id, running] of this.#calls) {
+      if (running !== call) continue;
+      this.#abandon(id, { reason: refusal.message });
+      this.#finish(id)?.resolve({ error: refusal });
+    }
   }
 
   #hold(call: Call): void {

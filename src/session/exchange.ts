@@ -1,4 +1,4 @@
-import { ProxyError } from '../errors.js';
+import { ProxyError, type ErrorObject } from '../errors.js';
 import type { ClientProfile } from '../protocol/client.js';
 import type { Fields, Notification, Outcome } from '../protocol/messages.js';
 
@@ -23,6 +23,18 @@ export interface Outlet {
   notify(notification: Notification): void;
   /** @param onprogress gets the params of the client's progress notifications, with the server's own token */
   ask(asked: Asked, onprogress: (params: Fields) => void): Asking;
+  /** How a request ends whose server needs a capability that the client has not; without it the server is told so. */
+  refuse?(capability: string): ErrorObject;
+}
+
+/** Towards a client that is not to hear of a request made for it. */
+export function silent(client: ClientProfile): Outlet {
+  return {
+    client: { ...client, capabilities: {} },
+    connected: false,
+    notify: () => {},
+    ask: () => ({ answer: new Promise(() => {}), cancel: () => {} }),
+  };
 }
 
 /**

@@ -282,7 +282,9 @@ export class SessionManager {
     if (due.length > 0) await store.write(() => {});
     for (const session of this.#sessions.values()) {
       const listening =
-        session.history.followed || [...session.attachments.values()].some(({ outlet }) => outlet?.connected);
+        session.history.followed ||
+        session.listeners.size > 0 ||
+        [...session.attachments.values()].some(({ outlet }) => outlet?.connected);
       if (!this.#running.has(session) && session.expiresAt <= now && !listening) this.#drop(session);
     }
     this.answers.sweep();

@@ -42,6 +42,13 @@ export interface SessionOptions extends ServersOptions {
   retire: (session: Session) => void;
 }
 
+/** Hears what concerns the session and no request, without being asked anything. */
+export interface Listener {
+  notify(notification: Notification): void;
+  /** The session is over. */
+  close(): void;
+}
+
 /** The durable thing: what a client calls its own, whatever becomes of connections and processes. */
 export class Session implements Holder, Party {
   readonly id: string;
@@ -49,6 +56,7 @@ export class Session implements Holder, Party {
   readonly temporary: boolean;
   readonly createdAt: number;
   readonly attachments = new Map<string, Attachment>();
+  readonly listeners = new Set<Listener>();
   readonly settings: Settings;
   readonly servers: Servers;
   readonly history: History;
@@ -217,6 +225,7 @@ export class Session implements Holder, Party {
     for (const exchange of this.#exchanges) exchange.cancel({ reason });
     this.#setState('closed', reason);
     for (const { outlet } of this.attachments.values()) outlet?.close?.();
+    for (const listener of this.listeners) listener.close();
     await this.servers.release(reason, force);
     this.#options.retire(this);
     this.values.forgetTemporary();
@@ -357,6 +366,7 @@ export class Session implements Holder, Party {
 
   notify(notification: Notification): void {
     for (const { outlet } of this.attachments.values()) outlet?.notify(notification);
+    for (const listener of this.listeners) listener.notify(notification);
   }
 
   outlet(capability: string | undefined): Outlet | undefined {

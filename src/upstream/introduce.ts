@@ -11,7 +11,7 @@ import type { Session } from '../session/session.js';
 const FIRST_START_WAIT = 3000;
 
 /** Name of the session that all clients of a principal share where the policy says so. */
-const DEFAULT_SESSION = 'default';
+export const DEFAULT_SESSION = 'default';
 
 export interface IntroduceOptions {
   manager: SessionManager;
@@ -33,15 +33,7 @@ export async function introduce(
   const attached = 'session' in who ? who : attach();
   if ('session' in who) attachments.introduce(who.attachment, client);
   const { session } = attached;
-  if (!session.described) {
-    let stop = () => {};
-    const enough = new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, FIRST_START_WAIT);
-      stop = () => clearTimeout(timer);
-    });
-    await Promise.race([session.servers.start(client), enough]);
-    stop();
-  }
+  await meetServers(session, client);
   return { result: { protocolVersion: client.protocolVersion, ...session.describe() }, attached };
 
   function attach(): Attached {
@@ -60,6 +52,18 @@ export async function introduce(
         );
     }
   }
+}
+
+/** Starts servers that nobody knows yet, so that the session can say what they offer; not for long. */
+export async function meetServers(session: Session, client: ClientProfile): Promise<void> {
+  if (session.described) return;
+  let stop = () => {};
+  const enough = new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, FIRST_START_WAIT);
+    stop = () => clearTimeout(timer);
+  });
+  await Promise.race([session.servers.start(client), enough]);
+  stop();
 }
 
 /**

@@ -5,8 +5,17 @@ import { eventId, type Outbox, type Reader } from '../session/outbox.js';
 /** Keeps middleboxes from cutting idle streams, milliseconds. Below 20 s it would hide half-open connections from TCP. */
 const HEARTBEAT = 25_000;
 
-const open = new Set<SseReader>();
+const open = new Set<ServerResponse>();
 let beating: NodeJS.Timeout | undefined;
+
+/** Sends a heartbeat on the stream now and then, until it is closed. */
+export function keepAlive(response: ServerResponse): void {
+  open.add(response);
+  response.on('close', () => open.delete(response));
+  beating ??= setInterval(() => {
+    for (const one of open) one.write(SSE_HEARTBEAT);
+  }, HEARTBEAT).unref();
+}
 
 /** One HTTP response as the reader of an outbox. */
 export class SseReader implements Reader {
@@ -23,14 +32,8 @@ export class SseReader implements Reader {
     if (primed) response.write(ssePriming(eventId(outbox.stream, after ?? outbox.delivered)));
     else response.flushHeaders();
     response.on('drain', () => outbox.resume(this));
-    response.on('close', () => {
-      open.delete(this);
-      outbox.detach(this);
-    });
-    open.add(this);
-    beating ??= setInterval(() => {
-      for (const reader of open) reader.#response.write(SSE_HEARTBEAT);
-    }, HEARTBEAT).unref();
+    response.on('close', () => outbox.detach(this));
+    keepAlive(response);
     outbox.attach(this, after);
   }
 

@@ -6,12 +6,15 @@ import { ProxyError, asProxyError } from '../errors.js';
 import { profileOf, type ClientProfile } from '../protocol/client.js';
 import {
   BATCH_VERSION,
+  eraOf,
   isLegacyVersion,
   LEGACY_VERSIONS,
+  MODERN_VERSION,
   PRIMING_VERSION,
   VERSION_WITHOUT_HEADER,
 } from '../protocol/eras.js';
 import { isRequest, toMessage, type Message, type Request } from '../protocol/messages.js';
+import { isModern } from '../protocol/modern.js';
 import { isWorthKeeping } from '../protocol/methods.js';
 import type { Attached } from '../session/attachments.js';
 import { Outbox, parseEventId } from '../session/outbox.js';
@@ -20,7 +23,9 @@ import type { Store } from '../store/types.js';
 import { addressed, introduce, type IntroduceOptions } from './introduce.js';
 import { LegacyPeer } from './legacy.js';
 import { answerError, readBody } from './listener.js';
+import type { ModernHttp } from './modern-http.js';
 import { Reply } from './reply.js';
+import { targetOf } from './target.js';
 import { SseReader } from './sse-stream.js';
 
 /** Messages in one batch; a client that needs more sends two. */
@@ -31,6 +36,8 @@ export interface StreamableOptions extends IntroduceOptions {
   instance: string;
   maxBody: number;
   authenticate: Authenticate;
+  /** Takes what clients of 2026-07-28 send. */
+  modern: ModernHttp;
 }
 
 interface Caller {
@@ -79,6 +86,10 @@ export class StreamableEndpoint {
   /** @param path what follows the endpoint's own path: nothing, or `/s/` and the address of a session */
   async handle(request: IncomingMessage, response: ServerResponse, path = ''): Promise<void> {
     this.#acknowledge(request.socket);
+    if (request.method !== 'POST' && eraOf(request.headers['mcp-protocol-version']) === 'modern') {
+      const text = `Revision ${MODERN_VERSION} has no ${request.method}: use POST.`;
+      throw new ProxyError('METHOD_NOT_ALLOWED', text);
+    }
     const principal = await this.#options.authenticate(request.headers);
     const caller: Caller = { request, response, principal, address: addressOf(request, path) };
     switch (request.method) {
@@ -110,6 +121,12 @@ export class StreamableEndpoint {
     const value = parseJson(await readBody(request, this.#options.maxBody));
     if (Array.isArray(value)) return this.#batch(caller, this.#peer(caller), value);
     const message = toMessage(value);
+    const version = request.headers['mcp-protocol-version'];
+    if ('method' in message && isModern(message, typeof version === 'string' ? version : undefined)) {
+      const target = () =>
+        targetOf(this.#options.manager, caller, message.method, this.#options.unidentified);
+      return this.#options.modern.handle(request, response, message, caller.principal, target);
+    }
     try {
       if (isRequest(message) && message.method === 'initialize')
         return await this.#initialize(caller, message);

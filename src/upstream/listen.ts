@@ -1,0 +1,131 @@
+import { ProxyError } from '../errors.js';
+import { log } from '../logger.js';
+import type { ClientProfile } from '../protocol/client.js';
+import { SUBSCRIPTION_ID } from '../protocol/envelope.js';
+import {
+  isFields,
+  withMeta,
+  type Fields,
+  type Id,
+  type Notification,
+  type Outcome,
+} from '../protocol/messages.js';
+import { completed, type Envelope } from '../protocol/modern.js';
+import { Exchange, silent } from '../session/exchange.js';
+import type { Listener, Session } from '../session/session.js';
+import type { RequestStream } from './held.js';
+
+/** What a client may be told of: by the key in its filter, the notification and the capability behind it. */
+const KINDS = [
+  { key: 'toolsListChanged', method: 'notifications/tools/list_changed', capability: 'tools' },
+  { key: 'promptsListChanged', method: 'notifications/prompts/list_changed', capability: 'prompts' },
+  { key: 'resourcesListChanged', method: 'notifications/resources/list_changed', capability: 'resources' },
+] as const;
+
+/** How many listen for a resource in a session: the last one's end is the end of its subscription. */
+const listening = new WeakMap<Session, Map<string, number>>();
+
+/** One `subscriptions/listen`: a stream of changes that the client chose, until it leaves or the session ends. */
+export class Listen implements Listener {
+  readonly #id: Id;
+  readonly #client: ClientProfile;
+  readonly #stream: RequestStream;
+  readonly #wanted: Fields;
+  #uris: string[];
+  #methods = new Set<string>();
+  #end: () => void = () => {};
+  readonly #ended = new Promise<void>((resolve) => (this.#end = resolve));
+
+  /** @throws {ProxyError} INVALID_PARAMS */
+  constructor(id: Id, params: Fields | undefined, { client }: Envelope, stream: RequestStream) {
+    this.#id = id;
+    this.#client = client;
+    this.#stream = stream;
+    const wanted = params?.notifications;
+    const uris = isFields(wanted) ? (wanted.resourceSubscriptions ?? []) : undefined;
+    if (!isFields(wanted) || !isTexts(uris)) {
+      throw new ProxyError(
+        'INVALID_PARAMS',
+        'subscriptions/listen needs "notifications", an object; "resourceSubscriptions" in it is a list of URIs.',
+      );
+    }
+    this.#wanted = wanted;
+    this.#uris = [...new Set(uris)];
+  }
+
+  /** Tells of changes until the end. 2026-07-28: the acknowledgement comes first, and names what will be told. */
+  async serve(session: Session): Promise<Outcome> {
+    const { capabilities, serverInfo } = session.describe();
+    const offers = (capability: string, feature: string) => {
+      const offered = isFields(capabilities) ? capabilities[capability] : undefined;
+      return isFields(offered) && offered[feature] === true;
+    };
+    const kinds = KINDS.filter(
+      ({ key, capability }) => this.#wanted[key] === true && offers(capability, 'listChanged'),
+    );
+    if (!offers('resources', 'subscribe')) this.#uris = [];
+    this.#methods = new Set(kinds.map(({ method }) => method));
+    this.#send('notifications/subscriptions/acknowledged', {
+      notifications: {
+        ...Object.fromEntries(kinds.map(({ key }) => [key, true])),
+        ...(this.#uris.length > 0 ? { resourceSubscriptions: this.#uris } : {}),
+      },
+    });
+    session.listeners.add(this);
+    try {
+      for (const uri of this.#uris) await this.#subscribe(session, uri);
+      if (kinds.length + this.#uris.length > 0) await this.#ended;
+    } finally {
+      session.listeners.delete(this);
+      for (const uri of this.#uris) await this.#unsubscribe(session, uri);
+    }
+    const result = { _meta: { [SUBSCRIPTION_ID]: this.#id } };
+    return { result: completed('subscriptions/listen', result, serverInfo) };
+  }
+
+  notify({ method, params }: Notification): void {
+    const wanted =
+      method === 'notifications/resources/updated'
+        ? this.#uris.includes(String(params?.uri))
+        : this.#methods.has(method);
+    if (wanted) this.#send(method, params ?? {});
+  }
+
+  /** No more is told; what was subscribed to for this stream is given up. */
+  close(): void {
+    this.#end();
+  }
+
+  #send(method: string, params: Fields): void {
+    this.#stream.send({
+      jsonrpc: '2.0',
+      method,
+      params: withMeta(params, { [SUBSCRIPTION_ID]: this.#id }),
+    });
+  }
+
+  async #subscribe(session: Session, uri: string): Promise<void> {
+    const counts = listening.get(session) ?? new Map<string, number>();
+    listening.set(session, counts);
+    const before = counts.get(uri) ?? 0;
+    counts.set(uri, before + 1);
+    if (before === 0) await this.#request(session, 'resources/subscribe', uri);
+  }
+
+  async #unsubscribe(session: Session, uri: string): Promise<void> {
+    const counts = listening.get(session);
+    const left = (counts?.get(uri) ?? 1) - 1;
+    if (left > 0) return void counts?.set(uri, left);
+    counts?.delete(uri);
+    if (session.state !== 'closed') await this.#request(session, 'resources/unsubscribe', uri);
+  }
+
+  async #request(session: Session, method: string, uri: string): Promise<void> {
+    const outcome = await session.request(new Exchange(method, { uri }, silent(this.#client)));
+    if ('error' in outcome) log.upstream.warn({ session: session.id }, `${method}: ${outcome.error.message}`);
+  }
+}
+
+function isTexts(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}

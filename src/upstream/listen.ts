@@ -9,6 +9,7 @@ import {
   type Id,
   type Notification,
   type Outcome,
+  type Request,
 } from '../protocol/messages.js';
 import { completed, type Envelope } from '../protocol/modern.js';
 import { Exchange, silent } from '../session/exchange.js';
@@ -29,6 +30,7 @@ const listening = new WeakMap<Session, Map<string, number>>();
 export class Listen implements Listener {
   readonly #id: Id;
   readonly #client: ClientProfile;
+  readonly #principal: string;
   readonly #stream: RequestStream;
   readonly #wanted: Fields;
   #uris: string[];
@@ -37,9 +39,10 @@ export class Listen implements Listener {
   readonly #ended = new Promise<void>((resolve) => (this.#end = resolve));
 
   /** @throws {ProxyError} INVALID_PARAMS */
-  constructor(id: Id, params: Fields | undefined, { client }: Envelope, stream: RequestStream) {
+  constructor({ id, params }: Request, { client }: Envelope, principal: string, stream: RequestStream) {
     this.#id = id;
     this.#client = client;
+    this.#principal = principal;
     this.#stream = stream;
     const wanted = params?.notifications;
     const uris = isFields(wanted) ? (wanted.resourceSubscriptions ?? []) : undefined;
@@ -121,7 +124,9 @@ export class Listen implements Listener {
   }
 
   async #request(session: Session, method: string, uri: string): Promise<void> {
-    const outcome = await session.request(new Exchange(method, { uri }, silent(this.#client)));
+    const outcome = await session.request(
+      new Exchange(method, { uri }, silent(this.#client), this.#principal),
+    );
     if ('error' in outcome) log.upstream.warn({ session: session.id }, `${method}: ${outcome.error.message}`);
   }
 }

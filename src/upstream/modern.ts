@@ -58,7 +58,7 @@ export class ModernRequests {
         return { answer: outcome.then((told) => ({ response: toResponse(id, told) })), cancel: () => {} };
       }
       case 'subscriptions/listen': {
-        const listen = new Listen(id, params, envelope, stream);
+        const listen = new Listen(request, envelope, principal, stream);
         const outcome = target.run((session) => listen.serve(session));
         return {
           answer: outcome.then((told) => ({ response: toResponse(id, told) })),
@@ -92,9 +92,9 @@ export class ModernRequests {
       exchange?.cancel({ reason: 'The client has gone.' });
     });
     const run = async (session: Session): Promise<Outcome> => {
-      await setLevel(session, envelope);
+      await setLevel(session, envelope, principal);
       for (;;) {
-        exchange = new Exchange(method, params, outletOf(call, session, envelope));
+        exchange = new Exchange(method, params, outletOf(call, session, envelope), principal);
         if (given) exchange.cancel({});
         const outcome = await session.request(exchange);
         const visits = visitsOf(outcome);
@@ -156,9 +156,9 @@ function withoutToken(asked: Asked): Asked {
 }
 
 /** Legacy servers log at one level for all; each request gets of it what it asked for. */
-async function setLevel(session: Session, { client, logLevel }: Envelope): Promise<void> {
+async function setLevel(session: Session, { client, logLevel }: Envelope, principal: string): Promise<void> {
   if (logLevel === undefined || session.settings.logLevel === logLevel) return;
-  const exchange = new Exchange('logging/setLevel', { level: logLevel }, silent(client));
+  const exchange = new Exchange('logging/setLevel', { level: logLevel }, silent(client), principal);
   await session.request(exchange);
 }
 

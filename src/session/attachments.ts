@@ -27,7 +27,7 @@ export class Attachments {
     this.#store = store;
     this.#clock = clock;
     manager.ondrop = (session) => {
-      for (const { key } of session.attachments.values()) this.#attached.delete(key);
+      for (const { key } of session.clients.attachments.values()) this.#attached.delete(key);
     };
   }
 
@@ -77,10 +77,10 @@ export class Attachments {
   move(attached: Attached, id: string): void {
     const session = this.#manager.byId(id);
     if (!session) return;
-    attached.session.attachments.delete(attached.attachment.id);
+    attached.session.clients.attachments.delete(attached.attachment.id);
     attached.session = session;
     attached.attachment.owner = false;
-    session.attachments.set(attached.attachment.id, attached.attachment);
+    session.clients.attachments.set(attached.attachment.id, attached.attachment);
     this.#store.attachments.setSession(attached.attachment.id, id);
   }
 
@@ -88,7 +88,7 @@ export class Attachments {
   async detach({ session, attachment }: Attached): Promise<void> {
     if (attachment.owner)
       return this.#manager.close(session, 'was stopped because the client ended the session');
-    session.attachments.delete(attachment.id);
+    session.clients.attachments.delete(attachment.id);
     this.#attached.delete(attachment.key);
     this.#store.attachments.delete(attachment.id);
     this.#store.streams.delete([attachment.stream]);
@@ -114,7 +114,7 @@ export class Attachments {
 
   #remember(session: Session, attachment: Attachment): Attached {
     const attached: Attached = { session, attachment, use: (id) => this.move(attached, id) };
-    session.attachments.set(attachment.id, attachment);
+    session.clients.attachments.set(attachment.id, attachment);
     // A closed session is answered as an unknown one, and not kept for that.
     if (session.state !== 'closed') this.#attached.set(attachment.key, attached);
     return attached;

@@ -281,10 +281,7 @@ export class SessionManager {
     // What they wrote of themselves is stored before anybody may load them again.
     if (due.length > 0) await store.write(() => {});
     for (const session of this.#sessions.values()) {
-      const listening =
-        session.history.followed ||
-        session.listeners.size > 0 ||
-        [...session.attachments.values()].some(({ outlet }) => outlet?.connected);
+      const listening = session.history.followed || session.clients.listening;
       if (!this.#running.has(session) && session.expiresAt <= now && !listening) this.#drop(session);
     }
     this.answers.sweep();

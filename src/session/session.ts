@@ -3,8 +3,8 @@ import { ProxyError, asProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import { isFields, type Fields, type Notification, type Outcome } from '../protocol/messages.js';
 import type { SessionRow, SessionState as StateName } from '../store/types.js';
-import type { Attachment } from './attachment.js';
 import type { Binding } from './binding.js';
+import { Clients } from './clients.js';
 import { Dispatcher, type Party, type Settings } from './dispatch.js';
 import type { Exchange, Outlet } from './exchange.js';
 import { History, type Redactor } from './history.js';
@@ -42,21 +42,13 @@ export interface SessionOptions extends ServersOptions {
   retire: (session: Session) => void;
 }
 
-/** Hears what concerns the session and no request, without being asked anything. */
-export interface Listener {
-  notify(notification: Notification): void;
-  /** The session is over. */
-  close(): void;
-}
-
 /** The durable thing: what a client calls its own, whatever becomes of connections and processes. */
 export class Session implements Holder, Party {
   readonly id: string;
   readonly principal: string;
   readonly temporary: boolean;
   readonly createdAt: number;
-  readonly attachments = new Map<string, Attachment>();
-  readonly listeners = new Set<Listener>();
+  readonly clients = new Clients();
   readonly settings: Settings;
   readonly servers: Servers;
   readonly history: History;
@@ -224,8 +216,7 @@ export class Session implements Holder, Party {
     if (this.state === 'closed') return;
     for (const exchange of this.#exchanges) exchange.cancel({ reason });
     this.#setState('closed', reason);
-    for (const { outlet } of this.attachments.values()) outlet?.close?.();
-    for (const listener of this.listeners) listener.close();
+    this.clients.close();
     await this.servers.release(reason, force);
     this.#options.retire(this);
     this.values.forgetTemporary();
@@ -365,14 +356,11 @@ export class Session implements Holder, Party {
   // -- audience --------------------------------------------------------------------------------------------------
 
   notify(notification: Notification): void {
-    for (const { outlet } of this.attachments.values()) outlet?.notify(notification);
-    for (const listener of this.listeners) listener.notify(notification);
+    this.clients.notify(notification);
   }
 
   outlet(capability: string | undefined): Outlet | undefined {
-    return [...this.attachments.values()]
-      .map(({ outlet }) => outlet)
-      .findLast((outlet) => outlet && (capability === undefined || capability in outlet.client.capabilities));
+    return this.clients.outlet(capability);
   }
 
   isSubscribed(server: string, uri: unknown): boolean {

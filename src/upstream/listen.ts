@@ -13,7 +13,8 @@ import {
 } from '../protocol/messages.js';
 import { completed, type Envelope } from '../protocol/modern.js';
 import { Exchange, silent } from '../session/exchange.js';
-import type { Listener, Session } from '../session/session.js';
+import type { Listener } from '../session/clients.js';
+import type { Session } from '../session/session.js';
 import type { RequestStream } from './held.js';
 
 /** What a client may be told of: by the key in its filter, the notification and the capability behind it. */
@@ -74,12 +75,12 @@ export class Listen implements Listener {
         ...(this.#uris.length > 0 ? { resourceSubscriptions: this.#uris } : {}),
       },
     });
-    session.listeners.add(this);
+    session.clients.listeners.add(this);
     try {
       for (const uri of this.#uris) await this.#subscribe(session, uri);
       if (kinds.length + this.#uris.length > 0) await this.#ended;
     } finally {
-      session.listeners.delete(this);
+      session.clients.listeners.delete(this);
       for (const uri of this.#uris) await this.#unsubscribe(session, uri);
     }
     const result = { _meta: { [SUBSCRIPTION_ID]: this.#id } };

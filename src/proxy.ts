@@ -167,6 +167,7 @@ export class SessionProxy {
   /** Serves one client on a pipe; resolves when it has closed its end. */
   serveStdio(input: Readable, output: Writable, session?: string): Promise<void> {
     const endpoint = new StdioEndpoint({
+      modern: this.#modern,
       manager: this.#manager,
       attachments: this.#attachments,
       unidentified: this.#config.sessions.unidentified,

@@ -52,9 +52,12 @@ const sessions = z.strictObject({
     .describe('Sessions with running servers; beyond it the longest idle one is paused.'),
   maxPerPrincipal: count(1).default(100).describe('The same for the sessions of one principal.'),
   unidentified: z
-    .enum(['new', 'principal', 'reject'])
-    .default('new')
-    .describe("What a client without a session gets: a new one, its principal's default one, or an error."),
+    .enum(['auto', 'new', 'principal', 'reject'])
+    .default('auto')
+    .describe(
+      'What a client gets that names no session. auto: new where it keeps a session id (before 2026-07-28), else principal. ' +
+        'new: a session of its own, or one for the call alone. principal: the one named default. reject: an error.',
+    ),
   tools: z
     .boolean()
     .default(false)

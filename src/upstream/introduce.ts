@@ -41,6 +41,7 @@ export async function introduce(
     if (address !== undefined)
       return attachments.attach(addressed(manager, principal, address), client, false);
     switch (unidentified) {
+      case 'auto':
       case 'new':
         return attachments.attach(manager.create(principal), client, true);
       case 'principal':

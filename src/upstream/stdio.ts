@@ -12,11 +12,16 @@ import {
   toMessage,
   type Id,
   type Message,
+  type Notification,
   type Request,
+  type Response,
 } from '../protocol/messages.js';
+import { envelopeOf, hasEnvelope } from '../protocol/modern.js';
+import type { Attached } from '../session/attachments.js';
 import type { Store } from '../store/types.js';
 import { introduce, type IntroduceOptions } from './introduce.js';
 import { LegacyPeer } from './legacy.js';
+import type { ModernRequests, Running, Target } from './modern.js';
 
 export interface StdioOptions extends IntroduceOptions {
   store: Store;
@@ -24,6 +29,8 @@ export interface StdioOptions extends IntroduceOptions {
   output: Writable;
   /** Largest message of the client, bytes. */
   maxMessage: number;
+  /** Takes what a client of 2026-07-28 sends. */
+  modern: ModernRequests;
   /** The session to attach to; without it the client gets one of its own. */
   session?: string;
 }
@@ -33,6 +40,10 @@ export class StdioEndpoint {
   readonly #options: StdioOptions;
   #peer: LegacyPeer | undefined;
   #initializing: Promise<void> | undefined;
+  /** The session of a client of 2026-07-28. */
+  #attached: Attached | Promise<Attached> | undefined;
+  /** Its requests under way. */
+  readonly #running = new Map<string, Running>();
 
   constructor(options: StdioOptions) {
     this.#options = options;
@@ -67,8 +78,9 @@ export class StdioEndpoint {
       if (Array.isArray(value))
         throw new ProxyError('INVALID_REQUEST', 'Batches are not taken on a pipe: send one message a line.');
       const message = toMessage(value);
-      if (isRequest(message)) await this.#request(message);
-      else if (this.#peer) this.#peer.receive(message);
+      if (!isRequest(message)) this.#take(message);
+      else if (hasEnvelope(message.params)) await this.#modern(message);
+      else await this.#request(message);
     } catch (error) {
       this.#refuse(asProxyError(error), id);
     }
@@ -82,13 +94,7 @@ export class StdioEndpoint {
     await this.#initializing; // a client that does not wait for the answer
     const peer = this.#peer;
     if (!peer) throw new ProxyError('SESSION_REQUIRED', 'Send initialize first.');
-    // On one pipe the answers to two requests of one id could not be told apart.
-    if (peer.isRunning(request.id)) {
-      throw new ProxyError(
-        'INVALID_REQUEST',
-        `A request with id ${JSON.stringify(request.id)} is still under way.`,
-      );
-    }
+    this.#checkId(request.id);
     const { response, record } = await peer.request(request, this.#stream, LOCAL_PRINCIPAL);
     if (record) await this.#options.store.write(record);
     if (response) this.#send(response);
@@ -100,6 +106,41 @@ export class StdioEndpoint {
     const { result, attached } = await introduce(this.#options, profileOf(request.params), who, session);
     this.#peer ??= new LegacyPeer(attached, this.#stream);
     this.#send({ jsonrpc: '2.0', id: request.id, result });
+  }
+
+  /** A request of 2026-07-28. Each describes itself, and all on one pipe are of one client: they share its session. */
+  async #modern(request: Request): Promise<void> {
+    this.#checkId(request.id);
+    const { client } = envelopeOf(request.params);
+    this.#attached ??=
+      this.#peer?.attached ??
+      introduce(this.#options, client, LOCAL_PRINCIPAL, this.#options.session).then(
+        ({ attached }) => attached,
+      );
+    const { session } = await this.#attached;
+    const target: Target = { key: session.id, run: (job) => job(session) };
+    const running = this.#options.modern.begin(request, LOCAL_PRINCIPAL.id, target, this.#stream);
+    const key = JSON.stringify(request.id);
+    this.#running.set(key, running);
+    const { response, record } = await running.answer;
+    if (record) await this.#options.store.write(record);
+    // Cancelled meanwhile: the client has no use for an answer.
+    if (this.#running.delete(key) && response) this.#send(response);
+  }
+
+  #take(message: Notification | Response): void {
+    const cancelled = 'method' in message && message.method === 'notifications/cancelled';
+    const key = cancelled ? JSON.stringify(message.params?.requestId) : '';
+    const running = this.#running.get(key);
+    if (!running) return this.#peer?.receive(message);
+    this.#running.delete(key);
+    running.cancel();
+  }
+
+  /** On one pipe the answers to two requests of one id could not be told apart. */
+  #checkId(id: Id): void {
+    if (!this.#peer?.isRunning(id) && !this.#running.has(JSON.stringify(id))) return;
+    throw new ProxyError('INVALID_REQUEST', `A request with id ${JSON.stringify(id)} is still under way.`);
   }
 
   readonly #stream = { open: true, send: (message: Message) => this.#send(message) };

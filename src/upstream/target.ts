@@ -23,6 +23,8 @@ export function targetOf(
   const open = (session: Session): Target => ({ key: session.id, run: (job) => job(session) });
   if (address !== undefined) return open(addressed(manager, principal, address));
   switch (unidentified) {
+    // Every request of such a client stands alone: only a session they share lets it find its browser again.
+    case 'auto':
     case 'principal':
       return open(manager.open(principal, DEFAULT_SESSION));
     case 'new':

@@ -27,7 +27,7 @@ test('a file with nothing but a command gets every default', () => {
     retention: 7 * 24 * 3_600_000,
     max: 1000,
     maxPerPrincipal: 100,
-    unidentified: 'new',
+    unidentified: 'auto',
   });
   expect(servers).toEqual([
     {

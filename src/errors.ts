@@ -30,6 +30,7 @@ const TABLE = {
   SESSION_IN_USE: { status: 409, rpc: -32603 },
   SESSION_NAME_INVALID: { status: 400, rpc: -32602 },
   SESSION_LIMIT: { status: 503, rpc: -32603 },
+  TOO_MANY_REQUESTS: { status: 429, rpc: -32603 },
   SHUTTING_DOWN: { status: 503, rpc: -32603 },
   UNSUPPORTED_VERSION: { status: 400, rpc: -32022 },
   HEADER_MISMATCH: { status: 400, rpc: -32020 },

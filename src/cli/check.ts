@@ -71,7 +71,8 @@ async function inspect(
 ): Promise<Finding> {
   const finding: Finding = { server: config.name, ok: true, tools: [], resources: [], prompts: [] };
   const audience = { notify: () => {}, outlet: () => undefined };
-  const binding = new Binding({ store, clock: systemClock, connect, config, owner: 'check', audience });
+  const drivers = { store, clock: systemClock, connect, questions: 0 };
+  const binding = new Binding({ ...drivers, config, owner: 'check', audience });
   try {
     await binding.ready({
       context: {

@@ -51,6 +51,15 @@ const sessions = z.strictObject({
     .default(1000)
     .describe('Sessions with running servers; beyond it the longest idle one is paused.'),
   maxPerPrincipal: count(1).default(100).describe('The same for the sessions of one principal.'),
+  maxKept: count(1)
+    .default(10_000)
+    .describe(
+      'Sessions kept of one principal, with servers or without; beyond it the longest unused go: first closed ones, then those without name and servers.',
+    ),
+  maxCalls: count(1).default(1000).describe('Requests under way in one session; more get an error (429).'),
+  maxQuestions: count(1)
+    .default(100)
+    .describe('Questions of one server that wait for a client; more get an error.'),
   unidentified: z
     .enum(['auto', 'new', 'principal', 'reject'])
     .default('auto')

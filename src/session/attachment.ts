@@ -12,6 +12,8 @@ export interface Attachment {
   /** The stream of messages that belong to no request. */
   readonly stream: number;
   client: ClientProfile;
+  /** When it was last stored that the client is there, milliseconds since the epoch. */
+  usedAt: number;
   /** Towards the client, on that stream. */
   outlet: (Outlet & { close?(): void }) | undefined;
 }

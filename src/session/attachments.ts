@@ -7,6 +7,14 @@ import { hashKey, newAttachmentKey } from './ids.js';
 import type { SessionManager } from './manager.js';
 import type { Session } from './session.js';
 
+/** How stale the stored time of a client's last request may be, milliseconds. */
+const TOUCH_EVERY = 600_000;
+
+/** A silent client's link stays in memory for this long, milliseconds; its next request brings it back. */
+const KEPT_IN_MEMORY = 3 * TOUCH_EVERY;
+
+const EXPIRED_AT_ONCE = 500;
+
 /** A client's attachment with the session it leads to. */
 export interface Attached {
   session: Session;
@@ -22,6 +30,7 @@ export class Attachments {
   readonly #clock: Clock;
   readonly #attached = new Map<string, Attached>();
 
+  /** @param manager whose sweep takes the links along */
   constructor(manager: SessionManager, store: Store, clock: Clock) {
     this.#manager = manager;
     this.#store = store;
@@ -29,6 +38,7 @@ export class Attachments {
     manager.ondrop = (session) => {
       for (const { key } of session.clients.attachments.values()) this.#attached.delete(key);
     };
+    manager.onsweep = (retention) => this.#sweep(retention);
   }
 
   /**
@@ -44,6 +54,7 @@ export class Attachments {
       owner,
       stream: this.#store.nextId(),
       client,
+      usedAt: this.#clock.now(),
       outlet: undefined,
     };
     this.#store.attachments.insert({
@@ -52,7 +63,8 @@ export class Attachments {
       client: JSON.stringify(client),
       owner,
       stream: attachment.stream,
-      createdAt: this.#clock.now(),
+      createdAt: attachment.usedAt,
+      usedAt: attachment.usedAt,
     });
     return this.#remember(session, attachment);
   }
@@ -70,7 +82,9 @@ export class Attachments {
   find(key: string, principal: Principal): Attached | undefined {
     const found = this.#attached.get(key) ?? this.#load(key);
     if (!found || found.session.state === 'closed') return undefined;
-    return this.#manager.mayUse(principal, found.session) ? found : undefined;
+    if (!this.#manager.mayUse(principal, found.session)) return undefined;
+    this.#touch(found);
+    return found;
   }
 
   /** The client's later requests are for another session, also after a restart. */
@@ -88,8 +102,7 @@ export class Attachments {
   async detach({ session, attachment }: Attached): Promise<void> {
     if (attachment.owner)
       return this.#manager.close(session, 'was stopped because the client ended the session');
-    session.clients.attachments.delete(attachment.id);
-    this.#attached.delete(attachment.key);
+    this.#forget({ session, attachment });
     this.#store.attachments.delete(attachment.id);
     this.#store.streams.delete([attachment.stream]);
     session.event('detached', { client: attachment.client.clientInfo });
@@ -108,8 +121,32 @@ export class Attachments {
       owner: row.owner,
       stream: row.stream,
       client,
+      usedAt: row.usedAt,
       outlet: undefined,
     });
+  }
+
+  #touch({ attachment }: Attached): void {
+    const now = this.#clock.now();
+    if (now - attachment.usedAt < TOUCH_EVERY) return;
+    attachment.usedAt = now;
+    this.#store.attachments.touch(attachment.id, now);
+  }
+
+  /** Clients that are gone leave memory, later the store: whoever comes for each call as a new one leaves many behind. */
+  #sweep(retention: number): void {
+    const now = this.#clock.now();
+    for (const attached of this.#attached.values()) {
+      const { attachment, session } = attached;
+      if (attachment.outlet?.connected || session.inFlight > 0) this.#touch(attached);
+      else if (now - attachment.usedAt > KEPT_IN_MEMORY) this.#forget(attached);
+    }
+    this.#store.attachments.expire(now - retention, EXPIRED_AT_ONCE);
+  }
+
+  #forget({ session, attachment }: Pick<Attached, 'session' | 'attachment'>): void {
+    session.clients.attachments.delete(attachment.id);
+    this.#attached.delete(attachment.key);
   }
 
   #remember(session: Session, attachment: Attachment): Attached {

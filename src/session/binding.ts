@@ -13,6 +13,8 @@ export interface BindingOptions {
   store: Store;
   clock: Clock;
   connect: (config: ServerConfig, context: ConnectContext) => Promise<Connection>;
+  /** Questions of the server that may wait for a client at a time. */
+  questions: number;
   config: ServerConfig;
   /** Whose connection it is: a session's id, a principal or all, as the server's scope says. */
   owner: string;
@@ -142,7 +144,7 @@ export class Binding {
   }
 
   async #start({ context, prepare }: Starter): Promise<void> {
-    const { store, clock, connect, config, owner, audience } = this.#options;
+    const { store, clock, connect, config, owner, audience, questions } = this.#options;
     // Two processes on one profile folder would fight over its lock.
     await this.#stopping;
     const begun = clock.now();
@@ -162,7 +164,7 @@ export class Binding {
       await connection.close();
       throw error;
     }
-    const calls = new Calls({ config, connection, audience, clock, nextId: () => store.nextId() });
+    const calls = new Calls({ config, connection, audience, clock, questions, nextId: () => store.nextId() });
     const live = { connection, calls };
     this.#live = live;
     connection.listen({

@@ -12,7 +12,7 @@ export interface User extends Audience {
   isSubscribed(server: string, uri: unknown): boolean;
 }
 
-type Drivers = Pick<BindingOptions, 'store' | 'clock' | 'connect'>;
+type Drivers = Pick<BindingOptions, 'store' | 'clock' | 'connect' | 'questions'>;
 
 /** Owner of the bindings that all sessions share. */
 const EVERYBODY = 'shared';

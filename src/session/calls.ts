@@ -61,6 +61,8 @@ export interface CallsOptions {
   connection: Connection;
   audience: Audience;
   clock: Clock;
+  /** Questions of the server that may wait for a client at a time. */
+  questions: number;
   nextId: () => number;
 }
 
@@ -188,6 +190,10 @@ export class Calls {
     const reply = (outcome: Outcome) => this.#send({ jsonrpc: '2.0', id, ...outcome });
     // Lifecycle, ping: the receiver MUST respond promptly. Whether a client is there is our affair, not the server's.
     if (method === 'ping') return reply({ result: {} });
+    if (this.#askings.size >= this.#options.questions) {
+      const text = `${this.#askings.size} questions of "${this.#name}" wait for an answer already (sessions.maxQuestions).`;
+      return reply({ error: new ProxyError('TOO_MANY_REQUESTS', text).toJsonRpc() });
+    }
 
     const capability = NEEDED[method];
     const call = this.#callOf(cause, capability);

@@ -156,26 +156,26 @@ export class SessionContents {
   saveSnapshot(who: Principal, ref: string, name: string, value?: unknown): SnapshotView {
     const session = this.#finder.session(who, ref);
     const kept = value === undefined ? session.values.own() : value;
-    const snapshot = this.#manager.saveSnapshot(session, checkName(name), toJson(name, kept));
+    const snapshot = session.values.saveSnapshot(checkName(name), toJson(name, kept));
     session.event('snapshot saved', { name, revision: snapshot.revision });
     return snapshotView(snapshot);
   }
 
   /** @returns null when there is none of that name or revision */
   loadSnapshot(who: Principal, ref: string, name: string, revision?: number): SnapshotView | null {
-    const found = this.#manager.loadSnapshot(this.#finder.session(who, ref), name, revision);
+    const found = this.#finder.session(who, ref).values.loadSnapshot(name, revision);
     return found ? snapshotView(found) : null;
   }
 
   /** Revisions of one name, oldest first; without a name the latest of each. */
   listSnapshots(who: Principal, ref: string, name?: string): SnapshotView[] {
-    return this.#manager.listSnapshots(this.#finder.session(who, ref), name).map(snapshotView);
+    return this.#finder.session(who, ref).values.listSnapshots(name).map(snapshotView);
   }
 
   /** @throws {ProxyError} STATE_NOT_FOUND */
   rollback(who: Principal, ref: string, name: string, revision?: number): Fields {
     const session = this.#finder.session(who, ref);
-    const found = this.#manager.loadSnapshot(session, name, revision);
+    const found = session.values.loadSnapshot(name, revision);
     const value = found && (JSON.parse(found.value) as unknown);
     if (!found || !isFields(value)) {
       throw new ProxyError(

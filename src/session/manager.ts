@@ -4,7 +4,7 @@ import type { Clock } from '../clock.js';
 import type { ServerConfig, SessionsConfig } from '../config/schema.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
-import type { SessionFilter, SessionRow, SessionState, SnapshotRow, Store } from '../store/types.js';
+import type { SessionFilter, SessionRow, SessionState, Store } from '../store/types.js';
 import { Answers } from './answers.js';
 import type { BindingOptions } from './binding.js';
 import { Bindings } from './bindings.js';
@@ -13,8 +13,9 @@ import { Redactor } from './history.js';
 import { checkName, newSessionId } from './ids.js';
 import { asToolResult } from './loss.js';
 import { Outbox } from './outbox.js';
+import { inUse } from './refusals.js';
 import type { Router } from './router.js';
-import { inUse, Session } from './session.js';
+import { Session } from './session.js';
 import type { OwnTools } from './tools.js';
 
 /** Rows deleted at a time, so that no request waits long. */
@@ -48,6 +49,8 @@ export class SessionManager {
   own: OwnTools | undefined;
   /** Told of each session that leaves memory. */
   ondrop: (session: Session) => void = () => {};
+  /** Told of each sweep, and of how long what nobody uses is kept, milliseconds. */
+  onsweep: (retention: number) => void = () => {};
   readonly #options: ManagerOptions;
   readonly #bindings: Bindings;
   readonly #redactor: Redactor;
@@ -61,7 +64,7 @@ export class SessionManager {
 
   constructor(options: ManagerOptions) {
     this.#options = options;
-    this.#bindings = new Bindings(options);
+    this.#bindings = new Bindings({ ...options, questions: options.config.maxQuestions });
     this.#redactor = new Redactor(options.config.events);
     this.answers = new Answers(options.store, options.clock);
     this.#answerAbandoned();
@@ -95,6 +98,7 @@ export class SessionManager {
       const names = servers.map((server) => server.name).join(', ');
       throw new ProxyError('NOT_FOUND', `No server "${unknown}" is configured. There are: ${names}.`);
     }
+    this.#makeWay(principal.id);
     const now = clock.now();
     const row: SessionRow = {
       id: newSessionId(),
@@ -212,7 +216,7 @@ export class SessionManager {
   load(row: SessionRow): Session {
     const loaded = this.#sessions.get(row.id);
     if (loaded) return loaded;
-    if (this.isElsewhere(row)) throw inUse(row.name ?? row.id);
+    if (this.isElsewhere(row)) throw inUse(row);
     const session = new Session(row, {
       ...this.#options,
       bindings: this.#bindings,
@@ -246,20 +250,6 @@ export class SessionManager {
     await store.write(() => store.sessions.delete(id));
   }
 
-  saveSnapshot(session: Session, name: string, value: string): SnapshotRow {
-    const createdAt = this.#options.clock.now();
-    const revision = this.#options.store.snapshots.save(session.id, name, value, createdAt);
-    return { name, revision, value, createdAt };
-  }
-
-  loadSnapshot(session: Session, name: string, revision?: number): SnapshotRow | undefined {
-    return this.#options.store.snapshots.load(session.id, name, revision);
-  }
-
-  listSnapshots(session: Session, name?: string): SnapshotRow[] {
-    return this.#options.store.snapshots.list(session.id, name);
-  }
-
   /** Stores what a request recorded; resolves when it is on disk. */
   async store(record: (() => void) | undefined): Promise<void> {
     if (record) await this.#options.store.write(record);
@@ -270,13 +260,40 @@ export class SessionManager {
     this.ondrop(session);
   }
 
+  /**
+   * Deletes a session of the principal that has as many as are kept.
+   * @throws {ProxyError} SESSION_LIMIT
+   */
+  #makeWay(principal: string): void {
+    const { store, config, removeFolder } = this.#options;
+    if (store.sessions.count(principal) < config.maxKept) return;
+    const id = store.sessions.dispensable(principal);
+    if (id === undefined) {
+      const text = `There are ${config.maxKept} sessions (sessions.maxKept), and all have a name or servers. Close some.`;
+      throw new ProxyError('SESSION_LIMIT', text);
+    }
+    const loaded = this.#sessions.get(id);
+    if (loaded) {
+      this.#drop(loaded);
+      void loaded.close('was stopped because there were more sessions than are kept');
+    }
+    store.sessions.delete(id);
+    removeFolder(id);
+  }
+
   // -- limits and deadlines --------------------------------------------------------------------------------------
 
   /** Pauses what is due, forgets what is not in use, deletes what is old. */
   async sweep(): Promise<{ paused: number; deleted: number }> {
     const { store, clock, config, removeFolder } = this.#options;
     const now = clock.now();
-    const due = [...this.#running].filter((session) => session.expiresAt <= now);
+    const resting = store.sessions
+      .due(
+        { now, ttl: config.ttl, onTimeout: config.onTimeout, bornBefore: now - (config.maxAge ?? now) },
+        PURGE_BATCH,
+      )
+      .flatMap((id) => this.byId(id) ?? []);
+    const due = [...this.#running, ...resting].filter((session) => session.expiresAt <= now);
     await Promise.all(due.map((session) => session.timeOut()));
     // What they wrote of themselves is stored before anybody may load them again.
     if (due.length > 0) await store.write(() => {});
@@ -284,6 +301,7 @@ export class SessionManager {
       const listening = session.history.followed || session.clients.listening;
       if (!this.#running.has(session) && session.expiresAt <= now && !listening) this.#drop(session);
     }
+    this.onsweep(config.retention);
     this.answers.sweep();
     const deleted = store.sessions.purge(now - config.retention, PURGE_BATCH);
     for (const id of deleted) {

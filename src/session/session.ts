@@ -9,6 +9,7 @@ import { Dispatcher, type Party, type Settings } from './dispatch.js';
 import type { Exchange, Outlet } from './exchange.js';
 import { History, type Redactor } from './history.js';
 import { asToolResult, type Loss, type SessionMeta } from './loss.js';
+import { busy, closed, full, inUse } from './refusals.js';
 import type { Router } from './router.js';
 import { Servers, type Holder, type ServersOptions } from './servers.js';
 import { SessionState } from './state.js';
@@ -93,6 +94,7 @@ export class Session implements Holder, Party {
    * @throws {ProxyError} CALL_CANCELLED alone; every other failure is an outcome
    */
   async request(exchange: Exchange): Promise<Outcome> {
+    const { maxCalls } = this.#options.config;
     const begun = this.#options.clock.now();
     const isTool = exchange.method === 'tools/call';
     // The sweep comes now and then; the deadline holds always.
@@ -100,6 +102,7 @@ export class Session implements Holder, Party {
     this.#enter(exchange);
     try {
       if (expired) await this.timeOut();
+      if (this.inFlight > maxCalls) throw full(this, maxCalls);
       const outcome = await this.#dispatcher.dispatch(exchange);
       if (isTool) this.#recordCall(exchange, begun, { ok: !isFailure(outcome) });
       return outcome;
@@ -157,12 +160,12 @@ export class Session implements Holder, Party {
 
   async admit(): Promise<void> {
     await this.#pausing;
-    if (this.isClosed) throw this.#closed();
+    if (this.isClosed) throw closed(this);
     if (this.state === 'active') return;
     const { store, instance } = this.#options;
-    if (!store.sessions.claim(this.id, instance)) throw inUse(this.name ?? this.id);
+    if (!store.sessions.claim(this.id, instance)) throw inUse(this);
     await this.#options.admit(this);
-    if (this.isClosed) throw this.#closed(); // while it waited for room
+    if (this.isClosed) throw closed(this); // while it waited for room
   }
 
   hold(): () => void {
@@ -179,10 +182,6 @@ export class Session implements Holder, Party {
     return this.state === 'closed';
   }
 
-  #closed(): ProxyError {
-    return new ProxyError('SESSION_CLOSED', `Session ${this.name ?? this.id} is closed. Start a new one.`);
-  }
-
   recovered(): void {
     this.#setState('active');
   }
@@ -197,7 +196,7 @@ export class Session implements Holder, Party {
    * @throws {ProxyError} SESSION_BUSY
    */
   async pause(reason: string, force = true): Promise<void> {
-    if (!force && this.inFlight > 0) throw this.#busy('paused');
+    if (!force && this.inFlight > 0) throw busy(this, 'paused');
     // A request that comes meanwhile waits, so that no second server starts beside one that is still leaving.
     this.#pausing ??= this.#release(reason).finally(() => (this.#pausing = undefined));
     await this.#pausing;
@@ -316,11 +315,6 @@ export class Session implements Holder, Party {
     this.#write(write);
   }
 
-  #busy(verb: string): ProxyError {
-    const text = `Session ${this.name ?? this.id} has ${this.inFlight} requests under way and is not ${verb}. Wait, or use force.`;
-    return new ProxyError('SESSION_BUSY', text);
-  }
-
   #enter(exchange: Exchange): void {
     this.#exchanges.add(exchange);
     this.inFlight += 1;
@@ -366,12 +360,6 @@ export class Session implements Holder, Party {
   isSubscribed(server: string, uri: unknown): boolean {
     return this.settings.subscriptions?.some((one) => one.server === server && one.uri === uri) ?? false;
   }
-}
-
-/** Another process holds the session. */
-export function inUse(name: string): ProxyError {
-  const text = `Session ${name} is in use by another mcp-session-proxy on the same store. Stop that one, or give each a "store" of its own.`;
-  return new ProxyError('SESSION_IN_USE', text);
 }
 
 function isFailure(outcome: Outcome): boolean {

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import { ProxyError } from '../errors.js';
 import { isFields, type Fields } from '../protocol/messages.js';
-import type { StateLevel, Store } from '../store/types.js';
+import type { SnapshotRow, StateLevel, Store } from '../store/types.js';
 
 /** Bounds on what one session may keep. */
 const LARGEST_VALUE = 256 * 1024;
@@ -123,6 +123,21 @@ export class SessionState {
     if (version !== undefined && version !== before) throw conflict(name, version, before);
     if (place.level === 'temp') return this.#temp.delete(place.key);
     return this.#store.state.delete(place.level, place.owner, place.key, before);
+  }
+
+  /** Keeps a text under a name, as its next revision. */
+  saveSnapshot(name: string, value: string): SnapshotRow {
+    const createdAt = this.#clock.now();
+    const revision = this.#store.snapshots.save(this.#session, name, value, createdAt);
+    return { name, revision, value, createdAt };
+  }
+
+  loadSnapshot(name: string, revision?: number): SnapshotRow | undefined {
+    return this.#store.snapshots.load(this.#session, name, revision);
+  }
+
+  listSnapshots(name?: string): SnapshotRow[] {
+    return this.#store.snapshots.list(this.#session, name);
   }
 
   /** `temp:` keys end with the session's connections. */

@@ -113,6 +113,13 @@ const MIGRATIONS: readonly string[] = [
 
   CREATE TABLE servers (key TEXT PRIMARY KEY, description TEXT NOT NULL, seen_at INTEGER NOT NULL) WITHOUT ROWID;
   `,
+  // Clients that introduce themselves for each call leave attachments behind; sessions are counted by principal.
+  `
+  ALTER TABLE attachments ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
+  UPDATE attachments SET used_at = created_at;
+  CREATE INDEX attachments_by_use ON attachments (used_at);
+  CREATE INDEX sessions_by_principal ON sessions (principal, last_active_at);
+  `,
 ];
 
 /**

@@ -56,6 +56,21 @@ export function sessionTable(db: Database): SessionTable {
     `SELECT state, count(*) AS count FROM sessions
      WHERE (@principals IS NULL OR principal IN (SELECT value FROM json_each(@principals))) GROUP BY state`,
   );
+  const count = db.prepare<[string], number>('SELECT count(*) FROM sessions WHERE principal = ?').pluck();
+  const dispensable = db
+    .prepare<[string], string>(
+      `SELECT id FROM sessions WHERE principal = ? AND instance IS NULL AND (state = 'closed' OR name IS NULL)
+       ORDER BY state = 'closed' DESC, last_active_at LIMIT 1`,
+    )
+    .pluck();
+  const due = db
+    .prepare<[Record<string, unknown>], string>(
+      `SELECT id FROM sessions WHERE state IN ('idle', 'paused') AND instance IS NULL AND (created_at < @bornBefore OR (
+         coalesce(settings ->> '$.onTimeout', @onTimeout) = 'close' AND @now >=
+         max(last_active_at + coalesce(settings ->> '$.ttl', @ttl), coalesce(settings ->> '$.extendedUntil', 0))
+       )) LIMIT @limit`,
+    )
+    .pluck();
   const deletions = [
     'DELETE FROM outbox WHERE stream IN (SELECT stream FROM attachments WHERE session = ?)',
     'DELETE FROM attachments WHERE session = ?',
@@ -90,6 +105,9 @@ export function sessionTable(db: Database): SessionTable {
         })
         .map((row) => ({ ...row, temporary: row.temporary === 1 })),
     counts: (principals) => counts.all({ principals: principals ? JSON.stringify(principals) : null }),
+    count: (principal) => count.get(principal) ?? 0,
+    dispensable: (principal) => dispensable.get(principal),
+    due: (deadline, limit) => due.all({ ...deadline, limit }),
     delete: db.transaction((id: string) => {
       for (const deletion of deletions) deletion.run(id);
     }),
@@ -104,16 +122,22 @@ export function sessionTable(db: Database): SessionTable {
 
 export function attachmentTable(db: Database): AttachmentTable {
   const insert = db.prepare(
-    `INSERT INTO attachments (id, session, client, owner, stream, created_at)
-     VALUES (@id, @session, @client, @owner, @stream, @createdAt)`,
+    `INSERT INTO attachments (id, session, client, owner, stream, created_at, used_at)
+     VALUES (@id, @session, @client, @owner, @stream, @createdAt, @usedAt)`,
   );
   const get = db.prepare<[string], Stored<AttachmentRow, 'owner'>>(
-    'SELECT id, session, client, owner, stream, created_at AS createdAt FROM attachments WHERE id = ?',
+    `SELECT id, session, client, owner, stream, created_at AS createdAt, used_at AS usedAt
+     FROM attachments WHERE id = ?`,
   );
   const setClient = db.prepare('UPDATE attachments SET client = ? WHERE id = ?');
   // It did not make the session it moves to, so its DELETE ends neither.
   const setSession = db.prepare('UPDATE attachments SET session = ?, owner = 0 WHERE id = ?');
+  const touch = db.prepare('UPDATE attachments SET used_at = ? WHERE id = ?');
   const remove = db.prepare('DELETE FROM attachments WHERE id = ?');
+  const old = db.prepare<[number, number], { id: string; stream: number }>(
+    'SELECT id, stream FROM attachments WHERE used_at < ? LIMIT ?',
+  );
+  const removeStream = db.prepare('DELETE FROM outbox WHERE stream = ?');
   return {
     insert: (row) => void insert.run({ ...row, owner: Number(row.owner) }),
     get: (id) => {
@@ -122,7 +146,14 @@ export function attachmentTable(db: Database): AttachmentTable {
     },
     setClient: (id, client) => void setClient.run(client, id),
     setSession: (id, session) => void setSession.run(session, id),
+    touch: (id, at) => void touch.run(at, id),
     delete: (id) => void remove.run(id),
+    expire: db.transaction((before: number, limit: number) => {
+      for (const { id, stream } of old.all(before, limit)) {
+        removeStream.run(stream);
+        remove.run(id);
+      }
+    }),
   };
 }
 

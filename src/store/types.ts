@@ -54,6 +54,15 @@ export interface SessionFilter {
   after?: { updatedAt: number; id: string };
 }
 
+/** The configured clocks at one moment, milliseconds; settings of a session's own go before them. */
+export interface Deadline {
+  now: number;
+  ttl: number;
+  onTimeout: 'pause' | 'close';
+  /** Sessions made before this moment are to be closed. */
+  bornBefore: number;
+}
+
 export interface SessionTable {
   /** @returns false, and nothing is stored, when the principal has an open session of that name */
   insert(row: SessionRow): boolean;
@@ -71,6 +80,12 @@ export interface SessionTable {
   list(filter: SessionFilter): SessionRow[];
   /** How many there are in each state, of these principals or of all. */
   counts(principals?: readonly string[]): { state: SessionState; count: number }[];
+  /** How many rows a principal has, closed ones too. */
+  count(principal: string): number;
+  /** The longest unused one that a principal can do without: a closed one, else one without name and servers. */
+  dispensable(principal: string): string | undefined;
+  /** At most `limit` sessions without servers that are to be closed, by what the store knows of their use. */
+  due(deadline: Deadline, limit: number): string[];
   /** Deletes one with all that belongs to it. */
   delete(id: string): void;
   /** Sessions that another process held when it died; they are `paused` afterwards. */
@@ -90,6 +105,8 @@ export interface AttachmentRow {
   /** Stream for messages that belong to no request. */
   stream: number;
   createdAt: number;
+  /** Its last use, or some time before it. */
+  usedAt: number;
 }
 
 export interface AttachmentTable {
@@ -97,7 +114,10 @@ export interface AttachmentTable {
   get(id: string): AttachmentRow | undefined;
   setClient(id: string, client: string): void;
   setSession(id: string, session: string): void;
+  touch(id: string, at: number): void;
   delete(id: string): void;
+  /** Deletes at most `limit` that were last used before `before`, with their streams. */
+  expire(before: number, limit: number): void;
 }
 
 export interface BindingRow {

@@ -119,7 +119,15 @@ export function keepsSessions(medium: Medium): void {
     for (const [index, id] of ['old', 'young'].entries()) {
       const stream = 100 + index;
       sessions.insert(sessionRow(id, { lastActiveAt: id === 'old' ? 1 : 1000 }));
-      attachments.insert({ id: `key-${id}`, session: id, client: '{}', owner: true, stream, createdAt: 1 });
+      attachments.insert({
+        id: `key-${id}`,
+        session: id,
+        client: '{}',
+        owner: true,
+        stream,
+        createdAt: 1,
+        usedAt: 1,
+      });
       bindings.put({ owner: id, server: 'one', generation: 3, ended: null });
       bindings.see(id, 'one', 3);
       streams.append(stream, 1, '{}', false);
@@ -152,7 +160,15 @@ export function keepsSessions(medium: Medium): void {
   test('an attachment is found by its key’s hash, introduces itself anew and leaves', () => {
     using place = new Place(medium);
     const { attachments } = place.store;
-    const row = { id: 'hash', session: 'ses_1', client: '{"a":1}', owner: true, stream: 7, createdAt: 5 };
+    const row = {
+      id: 'hash',
+      session: 'ses_1',
+      client: '{"a":1}',
+      owner: true,
+      stream: 7,
+      createdAt: 5,
+      usedAt: 5,
+    };
     attachments.insert(row);
     attachments.insert({ ...row, id: 'guest', owner: false });
     expect(attachments.get('hash')).toEqual(row);
@@ -162,6 +178,71 @@ export function keepsSessions(medium: Medium): void {
     attachments.delete('hash');
     expect(attachments.get('hash')).toBeUndefined();
     expect(attachments.get('guest')).toBeDefined();
+  });
+
+  test('attachments that were not used for long leave with their streams', () => {
+    using place = new Place(medium);
+    const { attachments, streams } = place.store;
+    for (const [index, id] of ['old', 'used', 'new'].entries()) {
+      const usedAt = id === 'new' ? 50 : 5;
+      attachments.insert({
+        id,
+        session: 's',
+        client: '{}',
+        owner: false,
+        stream: index + 1,
+        createdAt: 5,
+        usedAt,
+      });
+      streams.append(index + 1, 1, '{}', false);
+    }
+    attachments.touch('used', 40);
+    attachments.expire(30, 10);
+    expect(['old', 'used', 'new'].filter((id) => attachments.get(id))).toEqual(['used', 'new']);
+    expect([1, 2, 3].map((stream) => streams.read(stream, 0, 9).length)).toEqual([0, 1, 1]);
+  });
+
+  test('a principal can do without closed sessions, then without those of no name and no servers', () => {
+    using place = new Place(medium);
+    const { sessions } = place.store;
+    sessions.insert(sessionRow('named', { name: 'work', lastActiveAt: 1 }));
+    sessions.insert(sessionRow('runs', { state: 'active', instance: 'proxy-1', lastActiveAt: 2 }));
+    sessions.insert(sessionRow('younger', { lastActiveAt: 4 }));
+    sessions.insert(sessionRow('older', { state: 'paused', lastActiveAt: 3 }));
+    sessions.insert(sessionRow('closed', { state: 'closed', lastActiveAt: 9 }));
+    sessions.insert(sessionRow('other', { principal: 'other', lastActiveAt: 0 }));
+    expect(sessions.count('local')).toBe(5);
+    const left: string[] = [];
+    for (let id = sessions.dispensable('local'); id !== undefined; id = sessions.dispensable('local')) {
+      left.push(id);
+      sessions.delete(id);
+    }
+    expect(left).toEqual(['closed', 'older', 'younger']);
+  });
+
+  test('sessions without servers are due by their age, or by their own settings, or the configured ones', () => {
+    using place = new Place(medium);
+    const { sessions } = place.store;
+    const own = (settings: object) => ({
+      createdAt: 100,
+      lastActiveAt: 100,
+      settings: JSON.stringify(settings),
+    });
+    sessions.insert(sessionRow('aged', { createdAt: 10, lastActiveAt: 199 }));
+    sessions.insert(sessionRow('by default', own({})));
+    sessions.insert(sessionRow('pauses', own({ onTimeout: 'pause' })));
+    sessions.insert(sessionRow('closes', { ...own({ onTimeout: 'close' }), state: 'paused' }));
+    sessions.insert(sessionRow('long', own({ onTimeout: 'close', ttl: 101 })));
+    sessions.insert(sessionRow('extended', own({ onTimeout: 'close', extendedUntil: 201 })));
+    sessions.insert(
+      sessionRow('runs', { ...own({ onTimeout: 'close' }), state: 'active', instance: 'proxy-1' }),
+    );
+    sessions.insert(sessionRow('closed', { ...own({ onTimeout: 'close' }), state: 'closed' }));
+    const due = (onTimeout: 'pause' | 'close') =>
+      sessions.due({ now: 200, ttl: 100, onTimeout, bornBefore: 50 }, 10).sort();
+    expect(due('pause')).toEqual(['aged', 'closes']);
+    expect(due('close')).toEqual(['aged', 'by default', 'closes']);
+    expect(sessions.due({ now: 200, ttl: 100, onTimeout: 'close', bornBefore: 50 }, 1)).toHaveLength(1);
   });
 
   test('a binding is its last generation, and each session has seen one of each server', () => {

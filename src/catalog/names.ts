@@ -1,3 +1,4 @@
+import { globMatches } from '../config/glob.js';
 import type { ServerConfig } from '../config/schema.js';
 
 /** Between a server's name and its tool's in the names clients see, where there are several servers. */
@@ -34,19 +35,4 @@ export class Names {
 export function isOffered({ tools: { include, exclude } }: ServerConfig, tool: string): boolean {
   const matches = (pattern: string) => globMatches(pattern, tool);
   return (include?.some(matches) ?? true) && !exclude.some(matches);
-}
-
-/** `*` stands for any text; all else for itself. */
-function globMatches(pattern: string, text: string): boolean {
-  const [first = '', ...rest] = pattern.split('*');
-  if (rest.length === 0) return text === pattern;
-  if (!text.startsWith(first)) return false;
-  const last = rest.pop() ?? '';
-  let at = first.length;
-  for (const part of rest) {
-    const next = text.indexOf(part, at);
-    if (next < 0) return false;
-    at = next + part.length;
-  }
-  return text.length - last.length >= at && text.endsWith(last);
 }

@@ -6,6 +6,7 @@ import { LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { ProxyError, messageOf } from '../errors.js';
 import { addSecrets } from '../logger.js';
+import { withPreset } from './presets.js';
 import { configSchema, toServerConfig, type Config } from './schema.js';
 import { fillVariables, isSecretPlace, type Environment } from './variables.js';
 
@@ -57,7 +58,7 @@ export function loadConfig(path: string, env: Environment = process.env): Config
   }
 
   const warnings: string[] = [];
-  const parsed = configSchema.safeParse(withoutClientKeys(value, warnings));
+  const parsed = configSchema.safeParse(withPresets(withoutClientKeys(value, warnings)));
   if (!parsed.success)
     throw invalid(
       file,
@@ -148,6 +149,19 @@ function withoutClientKeys(value: unknown, warnings: string[]): unknown {
     }),
   );
   return kept;
+}
+
+/** Presets stand below what the file says itself. @throws {ProxyError} CONFIG_INVALID */
+function withPresets(value: unknown): unknown {
+  const config = { ...(value as Record<string, unknown>) };
+  for (const key of ['servers', 'mcpServers']) {
+    const entries = config[key];
+    if (typeof entries !== 'object' || entries === null || Array.isArray(entries)) continue;
+    config[key] = Object.fromEntries(
+      Object.entries(entries).map(([name, entry]) => [name, withPreset(`${key}.${name}`, entry)]),
+    );
+  }
+  return config;
 }
 
 /** One store for each config file, so that two proxies with different servers never meet in one. */

@@ -1,16 +1,8 @@
 import { z } from 'zod';
-import { duration, size } from './units.js';
+import { checkRecovery, recovery, type RecoveryConfig } from './recovery.js';
+import { count, duration, size } from './units.js';
 
 /** The config file, described once: validation, defaults, types and the JSON Schema for editors all come from here. */
-
-/** Numbers may come out of a `${VARIABLE}`, and those are text. */
-const count = (least: number, most = Number.MAX_SAFE_INTEGER) => {
-  const number = z.int().min(least).max(most);
-  const bounds = most < Number.MAX_SAFE_INTEGER ? `from ${least} to ${most}` : `${least} or more`;
-  return z.union([number, z.string().regex(/^\d+$/).transform(Number).pipe(number)], {
-    error: `must be a whole number, ${bounds}`,
-  });
-};
 
 const strings = z.array(z.string());
 
@@ -187,10 +179,16 @@ const server = z
     maxMessage: size()
       .default(64 * 1024 ** 2)
       .describe('Largest answer of a server; a larger one fails its call.'),
+    preset: z
+      .string()
+      .optional()
+      .describe('Settings of a known server to start from; none for none. Found by the command line.'),
+    ...recovery,
   })
   .superRefine((value, context) => {
     const wrong = (key: string, message: string) =>
       context.addIssue({ code: 'custom', path: [key], message });
+    checkRecovery(value, wrong);
     if (value.command === undefined && value.url === undefined) {
       wrong('command', 'is missing: give "command" (a local server) or "url" (a remote one)');
     } else if (value.command !== undefined && value.url !== undefined) {
@@ -233,10 +231,10 @@ export type TokenConfig = z.output<typeof token>;
 export type JwtConfig = z.output<typeof jwt>;
 type ServerEntry = z.output<typeof server>;
 
-interface CommonServerConfig extends Pick<
-  ServerEntry,
-  'scope' | 'tools' | 'timeouts' | 'retry' | 'maxMessage'
-> {
+interface CommonServerConfig
+  extends
+    Pick<ServerEntry, 'scope' | 'tools' | 'timeouts' | 'retry' | 'maxMessage' | 'preset'>,
+    RecoveryConfig {
   name: string;
   concurrency: number;
 }

@@ -30,3 +30,12 @@ export function formatDuration(ms: number): string {
     ['d', 'h', 'm', 's'].find((name) => ms >= (MS[name] ?? 0) && ms % (MS[name] ?? 1) === 0) ?? 'ms';
   return `${ms / (MS[unit] ?? 1)}${unit}`;
 }
+
+/** Numbers may come out of a `${VARIABLE}`, and those are text. */
+export const count = (least: number, most = Number.MAX_SAFE_INTEGER) => {
+  const number = z.int().min(least).max(most);
+  const bounds = most < Number.MAX_SAFE_INTEGER ? `from ${least} to ${most}` : `${least} or more`;
+  return z.union([number, z.string().regex(/^\d+$/).transform(Number).pipe(number)], {
+    error: `must be a whole number, ${bounds}`,
+  });
+};

@@ -1,8 +1,8 @@
 /**
  * `${NAME}` and `${NAME:-default}` in any text of the config come from the environment; `$${` is a plain `${`.
- * Names with a dot, like `${session.dir}`, are filled in later, when a server starts.
+ * Names with a dot, like `${session.dir}`, are filled in later, when a server starts, and so is `${item}` in its steps.
  */
-const VARIABLE = /\$\$\{|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}/g;
+const VARIABLE = /\$\$\{|\$\{(?!item\})([A-Za-z_]\w*)(?::-([^}]*))?\}/g;
 
 /** Names whose values are secrets, in whatever part of the config they stand. */
 const SECRET_NAME = /token|key|secret|pass|auth|cred|cookie/i;

@@ -7,7 +7,9 @@ import { log } from '../logger.js';
 import type { Fields, Outcome } from '../protocol/messages.js';
 import type { Store } from '../store/types.js';
 import { Calls, type Audience } from './calls.js';
-import { cancelledError, type Exchange } from './exchange.js';
+import { Checkpoints, type Restored } from './checkpoint.js';
+import type { Exchange } from './exchange.js';
+import { StateLost } from './loss.js';
 
 export interface BindingOptions {
   store: Store;
@@ -43,6 +45,8 @@ export class Binding {
   generation: number;
   /** Why the generation before this one ended; completes "the server …". */
   lastEnd: string | undefined;
+  /** What this generation was given of the one before. */
+  restored: Restored | undefined;
   readonly #options: BindingOptions;
   #live: Live | undefined;
   #starting: Promise<void> | undefined;
@@ -51,6 +55,10 @@ export class Binding {
   #unwanted = new AbortController();
   #running = 0;
   readonly #queue: (() => void)[] = [];
+  readonly #checkpoints: Checkpoints;
+  #stopClock: () => void = () => {};
+  /** Why the last generation was given up, when it was because its state was gone. */
+  #lostState: string | undefined;
 
   constructor(options: BindingOptions) {
     this.#options = options;
@@ -58,11 +66,13 @@ export class Binding {
     this.owner = options.owner;
     const row = options.store.bindings.get(options.owner, options.config.name);
     this.generation = row?.generation ?? 0;
+    this.#checkpoints = new Checkpoints(options);
     this.lastEnd = row ? (row.ended ?? 'ended with the proxy, which was restarted') : undefined;
   }
 
+  /** Runs, and has its state back. */
   get live(): boolean {
-    return this.#live !== undefined;
+    return this.#live !== undefined && !this.starting;
   }
 
   /** Of a live server what it said of itself. */
@@ -89,24 +99,26 @@ export class Binding {
    * @throws {ProxyError} SERVER_UNAVAILABLE
    */
   async ready(starter: Starter): Promise<void> {
-    if (this.#live) return;
+    if (this.live) return;
     this.#starting ??= this.#start(starter).finally(() => (this.#starting = undefined));
     await this.#starting;
   }
 
   /**
    * Sends a request to the running server; with `concurrency`, tool calls wait for their turn.
-   * @throws {ProxyError} as `Calls.call`
+   * @throws {ProxyError} as `Calls.call`, and StateLost
    */
   async call(method: string, params: Fields | undefined, exchange?: Exchange): Promise<Outcome> {
-    if (method !== 'tools/call' || this.config.concurrency === Infinity) {
-      return this.#send(method, params, exchange);
-    }
+    if (method !== 'tools/call') return this.#send(method, params, exchange);
+    return this.#inTurn(() => this.#callTool(params, exchange));
+  }
+
+  async #inTurn<T>(job: () => Promise<T>): Promise<T> {
+    if (this.config.concurrency === Infinity) return job();
     if (this.#running >= this.config.concurrency) await new Promise<void>((next) => this.#queue.push(next));
     else this.#running += 1;
     try {
-      if (exchange?.cancelled) throw cancelledError();
-      return await this.#send(method, params, exchange);
+      return await job();
     } finally {
       const next = this.#queue.shift();
       if (next) next();
@@ -126,19 +138,75 @@ export class Binding {
    */
   async release(reason: string, force = false): Promise<void> {
     this.#unwanted.abort();
-    if (this.#starting) await this.#starting.catch(() => {});
+    // Without a connection yet, the start itself gives up.
+    if (!this.#live) await this.#starting?.catch(() => {});
     const live = this.#live;
     if (!live) return this.#stopping;
+    await this.#replace(live, reason, force, !this.starting && live.calls.size === 0);
+    await this.#starting?.catch(() => {});
+  }
+
+  /** @param save makes a last checkpoint */
+  #replace(live: Live, reason: string, force: boolean, save: boolean): Promise<void> {
     // Whoever takes the server's place reads from the store why it ended.
     const written = this.#end(live, reason, false);
-    this.#stopping = Promise.all([live.connection.close(force), written])
-      .then(() => {})
+    this.#stopping = this.#leave(live, force, save)
+      .then(() => written)
       .finally(() => (this.#stopping = undefined));
-    await this.#stopping;
+    return this.#stopping;
+  }
+
+  async #leave(live: Live, force: boolean, save: boolean): Promise<void> {
+    if (!force) {
+      if (save && this.#checkpoints.dirty) await this.#checkpoints.save(true);
+      for (const { tool, args, wait } of this.config.stop) {
+        if (tool === undefined) break;
+        await this.#stopStep(live, tool, args, wait);
+      }
+    }
+    await live.connection.close(force);
+  }
+
+  async #stopStep(live: Live, name: string, args: Fields, wait: number): Promise<void> {
+    let cancel = () => {};
+    const late = new Promise<void>((resolve) => {
+      cancel = this.#options.clock.after(wait, resolve);
+    });
+    const call = live.calls.call('tools/call', { name, arguments: args });
+    const failed = (error: Error) => log.session.warn({ server: this.config.name }, error.message);
+    await Promise.race([call.then(() => {}, failed), late]);
+    cancel();
+  }
+
+  /** One tool call with what belongs to it: is the state there, did the call lose it, is it to be saved. */
+  async #callTool(params: Fields | undefined, exchange?: Exchange): Promise<Outcome> {
+    const live = this.#live;
+    const lost = await this.#checkpoints.probe().catch((error: Error) => {
+      log.session.debug({ server: this.config.name }, error.message);
+      return undefined; // the call itself meets what the probe met
+    });
+    if (lost !== undefined) throw await this.#giveUp(live, lost);
+    const outcome = await this.#send('tools/call', params, exchange);
+    const told = this.#checkpoints.lossIn(outcome);
+    if (told !== undefined) throw await this.#giveUp(live, told, outcome);
+    await this.#checkpoints.after(params, outcome);
+    return outcome;
+  }
+
+  /** A server without its state is as good as none: the next call starts another, and restores. */
+  async #giveUp(live: Live | undefined, how: string, outcome?: Outcome): Promise<StateLost> {
+    const reason = `lost its state (${how})`;
+    if (live && live === this.#live) {
+      this.#lostState = reason;
+      await this.#replace(live, reason, false, false);
+    }
+    return new StateLost(this.config.name, reason, outcome);
   }
 
   #send(method: string, params: Fields | undefined, exchange?: Exchange): Promise<Outcome> {
     if (this.#live) return this.#live.calls.call(method, params, exchange);
+    if (this.#lostState !== undefined)
+      return Promise.reject(new StateLost(this.config.name, this.#lostState));
     const text = `Server "${this.config.name}" ${this.lastEnd ?? 'is not running'}; the request was not sent. Try again.`;
     return Promise.reject(new ProxyError('SERVER_UNAVAILABLE', text));
   }
@@ -164,9 +232,19 @@ export class Binding {
       await connection.close();
       throw error;
     }
-    const calls = new Calls({ config, connection, audience, clock, questions, nextId: () => store.nextId() });
+    const root = config.roots === 'session' ? context.variables['session.dir'] : undefined;
+    const calls = new Calls({
+      config,
+      connection,
+      audience,
+      clock,
+      questions,
+      nextId: () => store.nextId(),
+      root,
+    });
     const live = { connection, calls };
     this.#live = live;
+    this.#lostState = undefined;
     connection.listen({
       onmessage: (message, cause) => calls.receive(message, cause),
       onfailed: (id, error) => calls.failed(id, error),
@@ -177,11 +255,43 @@ export class Binding {
       'Server started.',
     );
     await prepare(this);
+    await this.#restore(live, context);
+    this.#saveNowAndThen(live);
+  }
+
+  async #restore(live: Live, { variables }: ConnectContext): Promise<void> {
+    this.restored = undefined;
+    this.#checkpoints.begin((method, params) => live.calls.call(method, params), variables);
+    try {
+      if (this.generation > 1) this.restored = await this.#checkpoints.restore();
+    } catch (error) {
+      if (this.#live === live) await this.#replace(live, 'could not be given its state back', true, false);
+      throw error;
+    }
+    if (!this.restored) return;
+    log.session.info(
+      { server: this.config.name, owner: this.owner },
+      'The state of the server was restored.',
+    );
+  }
+
+  #saveNowAndThen(live: Live): void {
+    const every = this.config.checkpoint?.every;
+    if (every === undefined || this.#live !== live) return;
+    this.#stopClock = this.#options.clock.after(every, () => {
+      const save = async () => {
+        if (this.#live === live && this.#checkpoints.dirty) await this.#checkpoints.save(true);
+      };
+      void this.#inTurn(save).then(() => this.#saveNowAndThen(live));
+    });
   }
 
   /** The server left by itself. */
   #lost(live: Live, reason: string): void {
-    if (this.#live !== live) return;
+    if (this.#live !== live) {
+      live.calls.end(new ProxyError('SERVER_UNAVAILABLE', `Server "${this.config.name}" ${reason}.`));
+      return;
+    }
     log.session.warn({ server: this.config.name, owner: this.owner }, `The server ${reason}.`);
     void this.#end(live, reason, true);
     void live.connection.close();
@@ -191,6 +301,7 @@ export class Binding {
   #end(live: Live, reason: string, died: boolean): Promise<void> {
     const { store, config, owner } = this.#options;
     this.#live = undefined;
+    this.#stopClock();
     this.lastEnd = reason;
     const text =
       `Server "${config.name}" ${reason} while the request was with it: the outcome is unknown. ` +

@@ -1,3 +1,4 @@
+import { pathToFileURL } from 'node:url';
 import type { Clock } from '../clock.js';
 import { formatDuration } from '../config/units.js';
 import type { ServerConfig } from '../config/schema.js';
@@ -64,6 +65,8 @@ export interface CallsOptions {
   /** Questions of the server that may wait for a client at a time. */
   questions: number;
   nextId: () => number;
+  /** Folder that the server is told as its only root, whatever roots the client has. */
+  root: string | undefined;
 }
 
 /**
@@ -190,6 +193,10 @@ export class Calls {
     const reply = (outcome: Outcome) => this.#send({ jsonrpc: '2.0', id, ...outcome });
     // Lifecycle, ping: the receiver MUST respond promptly. Whether a client is there is our affair, not the server's.
     if (method === 'ping') return reply({ result: {} });
+    const { root } = this.#options;
+    if (method === 'roots/list' && root !== undefined) {
+      return reply({ result: { roots: [{ uri: pathToFileURL(root).href, name: 'session' }] } });
+    }
     if (this.#askings.size >= this.#options.questions) {
       const text = `${this.#askings.size} questions of "${this.#name}" wait for an answer already (sessions.maxQuestions).`;
       return reply({ error: new ProxyError('TOO_MANY_REQUESTS', text).toJsonRpc() });

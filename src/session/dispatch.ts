@@ -4,7 +4,7 @@ import { log } from '../logger.js';
 import type { Fields, Outcome } from '../protocol/messages.js';
 import type { Binding } from './binding.js';
 import type { Exchange } from './exchange.js';
-import { decorate, type Loss, type SessionMeta } from './loss.js';
+import { StateLost, decorate, type Loss, type SessionMeta } from './loss.js';
 import type { Router } from './router.js';
 import type { Servers } from './servers.js';
 import type { OwnTools } from './tools.js';
@@ -118,9 +118,16 @@ export class Dispatcher {
     try {
       outcome = await once();
     } catch (error) {
-      if (!(await this.#mayRepeat(error, config, params, exchange))) throw error;
-      log.session.info({ server }, 'The server died under a read-only call; sent again.');
-      outcome = await once();
+      if (error instanceof StateLost && error.outcome === undefined) {
+        outcome = await once(); // it was not sent at all
+      } else if (await this.#mayRepeat(error, config, params, exchange)) {
+        log.session.info({ server }, 'The server died under a read-only call; sent again.');
+        outcome = await once();
+      } else if (error instanceof StateLost && error.outcome) {
+        outcome = error.outcome; // says itself what happened
+      } else {
+        throw error;
+      }
     }
     if ('error' in outcome) return outcome;
     return {

@@ -1,5 +1,6 @@
 import { withMeta, type Fields, type Outcome } from '../protocol/messages.js';
-import type { ProxyError } from '../errors.js';
+import { ProxyError } from '../errors.js';
+import type { Restored } from './checkpoint.js';
 
 /** Key in a result's `_meta` under which programs find their session. */
 export const SESSION_META = 'mcp-session-proxy/session';
@@ -9,6 +10,23 @@ export interface Loss {
   server: string;
   /** Why; completes "the server …". */
   reason: string;
+  /** What was brought back; nothing without it. */
+  restored?: Restored;
+}
+
+/** A server that has lost its state, or is gone, in the face of a call. */
+export class StateLost extends ProxyError {
+  /** What the server answered; undefined when the request was never sent. */
+  readonly outcome: Outcome | undefined;
+
+  constructor(server: string, reason: string, outcome?: Outcome) {
+    super(
+      outcome ? 'OUTCOME_UNKNOWN' : 'SERVER_UNAVAILABLE',
+      `Server "${server}" ${reason}; the request was ${outcome ? 'sent' : 'not sent. Try again'}.`,
+      { details: { died: outcome !== undefined } },
+    );
+    this.outcome = outcome;
+  }
 }
 
 /** The session as every tool result carries it. */
@@ -21,16 +39,33 @@ export interface SessionMeta {
 
 /** A result with its session, and with what was lost since the last one: for programs in `_meta`, for models as text. */
 export function decorate(result: Fields, session: SessionMeta, lost: Loss | undefined): Fields {
-  const told = withMeta(result, { [SESSION_META]: lost ? { ...session, lost: [lost] } : session });
+  const told = withMeta(result, { [SESSION_META]: lost ? { ...session, lost: [shown(lost)] } : session });
   if (!lost || !Array.isArray(result.content)) return told;
   return { ...told, content: [{ type: 'text', text: lossText(lost) }, ...(result.content as unknown[])] };
 }
 
-function lossText({ server, reason }: Loss): string {
-  return (
-    `[mcp-session-proxy] Server "${server}" ${reason} and was started anew for this call: what it kept in memory ` +
-    `(open pages, logins, variables, transactions) is lost, and earlier references into it are invalid.`
-  );
+/** Times as programs read them. */
+function shown({ restored, ...loss }: Loss): Fields {
+  if (!restored) return { ...loss };
+  const { at, saved, ...rest } = restored;
+  const saving = saved === undefined ? {} : { saved: new Date(saved).toISOString() };
+  return { ...loss, restored: { at: new Date(at).toISOString(), ...saving, ...rest } };
+}
+
+function lossText({ server, reason, restored }: Loss): string {
+  const begin = `[mcp-session-proxy] Server "${server}" ${reason} and was started anew for this call`;
+  if (!restored) {
+    return (
+      `${begin}: what it kept in memory (open pages, logins, variables, transactions) is lost, and earlier ` +
+      `references into it are invalid.`
+    );
+  }
+  const { at, saved, replayed, note = 'Earlier references into it are invalid.' } = restored;
+  const from = [
+    ...(saved === undefined ? [] : [`as saved at ${new Date(saved).toISOString()}`]),
+    ...(replayed === undefined ? [] : [`by ${replayed} recorded calls`]),
+  ];
+  return `${begin}: session restored at ${new Date(at).toISOString()}${from.map((how) => `, ${how}`).join('')}. ${note}`;
 }
 
 /**

@@ -242,6 +242,7 @@ export class SessionManager {
     this.#drop(session);
     await session.close(reason, force);
     this.#options.removeFolder(session.id);
+    await this.#options.store.write(() => this.#options.store.checkpoints.delete(session.id));
   }
 
   /** Deletes what is left of a closed session, after what is still being written of it. */

@@ -269,7 +269,9 @@ export class Servers {
     } catch (error) {
       log.session.warn({ session: this.#holder.id, server: name }, messageOf(error));
       // Only the session's own server puts it in error, and none that was taken back while it started.
-      if (scope === 'session' && this.#held.get(name) === binding) {
+      // A server that starts and cannot be given its state back is tried again by calls, not by itself.
+      const unrestored = error instanceof ProxyError && error.code === 'RESTORE_FAILED';
+      if (!unrestored && scope === 'session' && this.#held.get(name) === binding) {
         if (!this.#failed.has(name)) this.#recoverLater(name);
         this.#failed.set(name, messageOf(error));
         this.#holder.failed(messageOf(error));
@@ -302,7 +304,7 @@ export class Servers {
     const own = owner === this.#holder.id;
     return {
       context: {
-        client: config.scope === 'shared' ? PROXY_PROFILE : client,
+        client: withRoots(config.scope === 'shared' ? PROXY_PROFILE : client, config.roots),
         variables: {
           'session.dir': this.#options.folder(owner),
           'session.id': owner,
@@ -328,6 +330,13 @@ export class Servers {
         log.session.warn({ session: this.#holder.id }, messageOf(outcome.reason));
     }
   }
+}
+
+/** What the server is told of roots: those of the client, or the proxy's own, or that there are none. */
+function withRoots(client: ClientProfile, roots: ServerConfig['roots']): ClientProfile {
+  if (roots === 'client') return client;
+  const { roots: _, ...others } = client.capabilities;
+  return { ...client, capabilities: roots === 'session' ? { ...others, roots: {} } : others };
 }
 
 function withChange(config: ServerConfig, args?: string[], env?: Record<string, string>): ServerConfig {

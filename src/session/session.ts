@@ -145,15 +145,15 @@ export class Session implements Holder, Party {
     if (!this.#seen.has(binding.config.name)) this.see(binding);
   }
 
-  see({ config: { name, scope }, generation, lastEnd }: Binding): Loss | undefined {
+  see({ config: { name, scope }, generation, lastEnd, restored }: Binding): Loss | undefined {
     const before = this.#seen.get(name);
     if (scope === 'call' || before === generation) return undefined;
     this.#seen.set(name, generation);
     this.#write(() => this.#options.store.bindings.see(this.id, name, generation));
     if (before === undefined) return undefined;
     const reason = lastEnd ?? 'ended';
-    this.event('lost', { server: name, reason, generation });
-    return { server: name, reason };
+    this.event('lost', { server: name, reason, generation, restored: restored !== undefined });
+    return { server: name, reason, ...(restored && { restored }) };
   }
 
   // -- life ------------------------------------------------------------------------------------------------------

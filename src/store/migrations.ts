@@ -120,6 +120,24 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX attachments_by_use ON attachments (used_at);
   CREATE INDEX sessions_by_principal ON sessions (principal, last_active_at);
   `,
+  `
+  CREATE TABLE checkpoints (
+    owner TEXT NOT NULL,
+    server TEXT NOT NULL,
+    slot INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    captured TEXT NOT NULL,
+    PRIMARY KEY (owner, server)
+  ) WITHOUT ROWID;
+  CREATE TABLE replays (
+    owner TEXT NOT NULL,
+    server TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    tool TEXT NOT NULL,
+    args TEXT NOT NULL,
+    PRIMARY KEY (owner, server, seq)
+  ) WITHOUT ROWID;
+  `,
 ];
 
 /**

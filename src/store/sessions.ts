@@ -82,6 +82,8 @@ export function sessionTable(db: Database): SessionTable {
     "DELETE FROM state WHERE level = 'session' AND owner = ?",
     'DELETE FROM snapshots WHERE session = ?',
     'DELETE FROM shares WHERE session = ?',
+    'DELETE FROM checkpoints WHERE owner = ?',
+    'DELETE FROM replays WHERE owner = ?',
     'DELETE FROM sessions WHERE id = ?',
   ].map((sql) => db.prepare<[string]>(sql));
 

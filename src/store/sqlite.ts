@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
+import { checkpointTable } from './checkpoints.js';
 import { migrate } from './migrations.js';
 import { eventTable } from './events.js';
 import { processTable } from './processes.js';
@@ -129,6 +130,7 @@ class SqliteStore implements Store {
   readonly snapshots;
   readonly shares;
   readonly servers;
+  readonly checkpoints;
   readonly processes;
 
   readonly #db: Database.Database;
@@ -163,6 +165,7 @@ class SqliteStore implements Store {
     this.snapshots = snapshotTable(db);
     this.shares = shareTable(db);
     this.servers = serverTable(db);
+    this.checkpoints = checkpointTable(db);
     this.processes = processTable(db);
   }
 

@@ -19,6 +19,7 @@ export interface Store {
   readonly snapshots: SnapshotTable;
   readonly shares: ShareTable;
   readonly servers: ServerTable;
+  readonly checkpoints: CheckpointTable;
   readonly processes: ProcessTable;
   /** Commits what waits and closes. */
   close(): void;
@@ -136,6 +137,30 @@ export interface BindingTable {
   /** Generations of each server that a session has called tools of. */
   seen(session: string): { server: string; generation: number }[];
   see(session: string, server: string, generation: number): void;
+}
+
+export interface CheckpointRow {
+  /** As of a binding. */
+  owner: string;
+  server: string;
+  /** 0 or 1: which of the two places of its files this one took. */
+  slot: number;
+  at: number;
+  /** Values taken out of results, JSON object. */
+  captured: string;
+}
+
+/** The last saved state of a server, and the calls since then that are to be sent again. */
+export interface CheckpointTable {
+  get(owner: string, server: string): CheckpointRow | undefined;
+  /** Stores it in place of the one before; the calls recorded until now are in it. */
+  put(row: CheckpointRow): void;
+  /** @param args JSON object */
+  record(owner: string, server: string, tool: string, args: string): void;
+  /** In the order in which they were made. */
+  recorded(owner: string, server: string): { tool: string; args: string }[];
+  /** Of one server, or all of that owner. */
+  delete(owner: string, server?: string): void;
 }
 
 /** What a request's stream is for. */

@@ -12,6 +12,9 @@ function load(text: string, env: Record<string, string> = {}, name = 'mcp-proxy.
 
 const one = 'servers: { one: { command: x } }\n';
 
+/** A server of which nothing is saved or restored. */
+const NO_RECOVERY = { lostWhen: [], recycle: {}, replay: { allow: [] }, roots: 'client', stop: [] };
+
 test('a file with nothing but a command gets every default', () => {
   const { file, store, listen, sessions, servers, warnings } = load(one, { XDG_STATE_HOME: '/state' });
   expect(listen).toEqual({
@@ -43,6 +46,7 @@ test('a file with nothing but a command gets every default', () => {
       concurrency: Infinity,
       retry: 'readOnly',
       maxMessage: 64 * 1024 * 1024,
+      ...NO_RECOVERY,
     },
   ]);
   expect(warnings).toEqual([]);
@@ -66,6 +70,7 @@ test('a remote server has url, headers and transport and nothing of a process', 
       concurrency: 2,
       retry: 'readOnly',
       maxMessage: 64 * 1024 * 1024,
+      ...NO_RECOVERY,
     },
   ]);
 });

@@ -16,6 +16,7 @@ import { Exchange, silent } from '../session/exchange.js';
 import type { Listener } from '../session/clients.js';
 import type { Session } from '../session/session.js';
 import type { RequestStream } from './held.js';
+import { meetServers } from './introduce.js';
 
 /** What a client may be told of: by the key in its filter, the notification and the capability behind it. */
 const KINDS = [
@@ -59,6 +60,7 @@ export class Listen implements Listener {
 
   /** Tells of changes until the end. 2026-07-28: the acknowledgement comes first, and names what will be told. */
   async serve(session: Session): Promise<Outcome> {
+    await meetServers(session, this.#client);
     const { capabilities, serverInfo } = session.describe();
     const offers = (capability: string, feature: string) => {
       const offered = isFields(capabilities) ? capabilities[capability] : undefined;

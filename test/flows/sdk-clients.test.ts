@@ -44,20 +44,19 @@ async function openV1(transport: Parameters<v1.Client['connect']>[0]): Promise<P
   };
 }
 
-async function openV2(url: string): Promise<Peer> {
-  const client = new v2.Client(
-    { name: 'v2', version: '1' },
-    { capabilities, versionNegotiation: { mode: 'auto' } },
-  );
+async function openV2(transport: v2.Transport, mode: 'legacy' | 'auto'): Promise<Peer> {
+  const client = new v2.Client({ name: 'v2', version: '1' }, { capabilities, versionNegotiation: { mode } });
   client.setRequestHandler('elicitation/create', () => answer);
   const updated = new Promise<string>((resolve) =>
     client.setNotificationHandler('notifications/resources/updated', ({ params }) => resolve(params.uri)),
   );
-  await client.connect(new v2.StreamableHTTPClientTransport(new URL(url)));
+  await client.connect(transport);
+  expect(client.getNegotiatedProtocolVersion()).toBe(mode === 'auto' ? '2026-07-28' : '2025-11-25');
   return {
     updated,
     listTools: () => client.listTools(),
-    subscribe: (uri) => client.subscribeResource({ uri }),
+    subscribe: (uri) =>
+      mode === 'auto' ? client.listen({ resourceSubscriptions: [uri] }) : client.subscribeResource({ uri }),
     close: () => client.close(),
     call: async (name, args = {}, onprogress) =>
       textOf(await client.callTool({ name, arguments: args }, onprogress ? { onprogress } : {})),
@@ -66,7 +65,8 @@ async function openV2(url: string): Promise<Peer> {
 
 const peers = [
   ['v1', (url: string) => openV1(new HttpV1(new URL(url)))],
-  ['v2', openV2],
+  ['v2', (url: string) => openV2(new v2.StreamableHTTPClientTransport(new URL(url)), 'legacy')],
+  ['v2 of 2026-07-28', (url: string) => openV2(new v2.StreamableHTTPClientTransport(new URL(url)), 'auto')],
 ] as const;
 
 describe.each(peers)('the official client %s', (_, open) => {

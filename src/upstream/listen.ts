@@ -1,4 +1,4 @@
-import { ProxyError } from '../errors.js';
+import { messageOf, ProxyError } from '../errors.js';
 import { log } from '../logger.js';
 import type { ClientProfile } from '../protocol/client.js';
 import { SUBSCRIPTION_ID } from '../protocol/envelope.js';
@@ -83,7 +83,7 @@ export class Listen implements Listener {
       if (kinds.length + this.#uris.length > 0) await this.#ended;
     } finally {
       session.clients.listeners.delete(this);
-      for (const uri of this.#uris) await this.#unsubscribe(session, uri);
+      this.#release(session).catch((error: unknown) => log.upstream.warn(messageOf(error)));
     }
     const result = { _meta: { [SUBSCRIPTION_ID]: this.#id } };
     return { result: completed('subscriptions/listen', result, serverInfo) };
@@ -118,12 +118,15 @@ export class Listen implements Listener {
     if (before === 0) await this.#request(session, 'resources/subscribe', uri);
   }
 
-  async #unsubscribe(session: Session, uri: string): Promise<void> {
+  /** The client does not wait for it; a session that rests has nothing to unsubscribe from. */
+  async #release(session: Session): Promise<void> {
     const counts = listening.get(session);
-    const left = (counts?.get(uri) ?? 1) - 1;
-    if (left > 0) return void counts?.set(uri, left);
-    counts?.delete(uri);
-    if (session.state !== 'closed') await this.#request(session, 'resources/unsubscribe', uri);
+    for (const uri of this.#uris) {
+      const left = (counts?.get(uri) ?? 1) - 1;
+      if (left > 0) counts?.set(uri, left);
+      else if (counts?.delete(uri) && session.state === 'active')
+        await this.#request(session, 'resources/unsubscribe', uri);
+    }
   }
 
   async #request(session: Session, method: string, uri: string): Promise<void> {

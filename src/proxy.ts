@@ -16,6 +16,7 @@ import { ProxyError, messageOf } from './errors.js';
 import { log } from './logger.js';
 import { Attachments } from './session/attachments.js';
 import { SessionContents } from './session/contents.js';
+import { Correlator } from './session/correlate.js';
 import { Finder } from './session/finder.js';
 import { newSessionId } from './session/ids.js';
 import { SessionManager } from './session/manager.js';
@@ -25,7 +26,9 @@ import { openSqliteStore } from './store/sqlite.js';
 import type { Store } from './store/types.js';
 import { isLoopback } from './upstream/guard.js';
 import { HeldCalls } from './upstream/held.js';
+import { HintReader } from './upstream/hints.js';
 import { Listener, readBody, type Handler } from './upstream/listener.js';
+import type { IntroduceOptions } from './upstream/introduce.js';
 import { METADATA_PATH, challengeOf, metadataHandler } from './upstream/metadata.js';
 import { ModernHttp } from './upstream/modern-http.js';
 import { ModernRequests } from './upstream/modern.js';
@@ -52,6 +55,7 @@ export class SessionProxy {
   readonly #modern: ModernRequests;
   readonly #manager: SessionManager;
   readonly #attachments: Attachments;
+  readonly #correlator: Correlator;
   readonly #sessions: SessionOperations;
   readonly #contents: SessionContents;
   #listener: Listener | undefined;
@@ -95,6 +99,13 @@ export class SessionProxy {
     });
     this.#attachments = new Attachments(this.#manager, this.#store, clock);
     const finder = new Finder(this.#manager);
+    this.#correlator = new Correlator({
+      manager: this.#manager,
+      attachments: this.#attachments,
+      finder,
+      store: this.#store,
+      unidentified: config.sessions.unidentified,
+    });
     this.#sessions = new SessionOperations(this.#manager, finder);
     this.#contents = new SessionContents(this.#manager, finder);
     if (config.sessions.tools) this.#manager.own = new ModelTools(this.#sessions, this.#contents);
@@ -129,9 +140,8 @@ export class SessionProxy {
     this.#endListening = () => modern.close();
     const endpoint = new StreamableEndpoint({
       modern,
-      manager: this.#manager,
-      attachments: this.#attachments,
-      unidentified: this.#config.sessions.unidentified,
+      answers: this.#manager.answers,
+      ...this.#introduction(),
       store: this.#store,
       instance: this.#instance,
       maxBody: listen.maxBody,
@@ -164,13 +174,20 @@ export class SessionProxy {
     return `http://${host}:${port}${listen.path}`;
   }
 
+  /** What every edge needs to tell clients and their sessions. */
+  #introduction(): IntroduceOptions {
+    return {
+      correlator: this.#correlator,
+      attachments: this.#attachments,
+      hints: new HintReader(this.#config.hints),
+    };
+  }
+
   /** Serves one client on a pipe; resolves when it has closed its end. */
   serveStdio(input: Readable, output: Writable, session?: string): Promise<void> {
     const endpoint = new StdioEndpoint({
       modern: this.#modern,
-      manager: this.#manager,
-      attachments: this.#attachments,
-      unidentified: this.#config.sessions.unidentified,
+      ...this.#introduction(),
       store: this.#store,
       input,
       output,

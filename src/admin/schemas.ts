@@ -41,6 +41,15 @@ export const sessionView = z
     lastActiveAt: z.iso.datetime(),
     expiresAt: z.iso.datetime().nullable().describe('When it is due to be paused or closed.'),
     bindings: z.array(bindingView),
+    rungs: z
+      .object({
+        handle: count.exactOptional(),
+        address: count.exactOptional(),
+        hint: count.exactOptional(),
+        id: count.exactOptional(),
+        policy: count.exactOptional(),
+      })
+      .describe('Its requests since the proxy started, by what named it.'),
   })
   .meta({ id: 'Session' });
 

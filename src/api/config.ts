@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { hintsOf } from '../config/clients.js';
 import { configSchema, toServerConfig, type Config } from '../config/schema.js';
 import { fillVariables } from '../config/variables.js';
 import { ProxyError } from '../errors.js';
@@ -24,7 +25,7 @@ export function toConfig(input: ConfigInput): Config {
     );
   }
   addSecrets(secrets);
-  const { servers = {}, mcpServers = {}, listen, auth, store, sessions } = parsed.data;
+  const { servers = {}, mcpServers = {}, listen, auth, store, sessions, clients } = parsed.data;
   const entries = Object.entries({ ...servers, ...mcpServers });
   if (entries.length === 0) throw invalid('servers: no server is configured. Add one.');
   return {
@@ -32,6 +33,7 @@ export function toConfig(input: ConfigInput): Config {
     listen,
     auth,
     sessions,
+    hints: hintsOf(clients),
     warnings: [],
     store: store === undefined || store === ':memory:' ? ':memory:' : resolve(store),
     servers: entries.map(([name, entry]) => toServerConfig(name, entry, (path) => resolve(path))),

@@ -7,6 +7,7 @@ import type { z } from 'zod';
 import { ProxyError, messageOf } from '../errors.js';
 import { addSecrets } from '../logger.js';
 import { withPreset } from './presets.js';
+import { hintsOf } from './clients.js';
 import { configSchema, toServerConfig, type Config } from './schema.js';
 import { fillVariables, isSecretPlace, type Environment } from './variables.js';
 
@@ -65,7 +66,7 @@ export function loadConfig(path: string, env: Environment = process.env): Config
       parsed.error.issues.flatMap((issue) => explain(issue, value)),
     );
 
-  const { servers = {}, mcpServers = {}, listen, auth, store, sessions } = parsed.data;
+  const { servers = {}, mcpServers = {}, listen, auth, store, sessions, clients } = parsed.data;
   const twice = Object.keys(servers).filter((name) => Object.hasOwn(mcpServers, name));
   if (twice.length > 0) {
     throw invalid(file, [
@@ -91,6 +92,7 @@ export function loadConfig(path: string, env: Environment = process.env): Config
       ...(auth.jwt && { jwt: { ...auth.jwt, jwks: fromFileOrUrl(auth.jwt.jwks) } }),
     },
     sessions,
+    hints: hintsOf(clients),
     warnings,
     store: store === ':memory:' ? store : store ? fromFile(store) : defaultStore(file, env),
     servers: entries.map(([name, entry]) => toServerConfig(name, entry, fromFile)),

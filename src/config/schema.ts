@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { checkRecovery, recovery, type RecoveryConfig } from './recovery.js';
 import { count, duration, size } from './units.js';
+import { clientsSchema, type HintConfig } from './clients.js';
 
 /** The config file, described once: validation, defaults, types and the JSON Schema for editors all come from here. */
 
@@ -220,6 +221,9 @@ export const configSchema = z.strictObject({
     .optional()
     .describe("SQLite file; relative to this file. Default: the user's state folder."),
   sessions: sessions.prefault({}),
+  clients: clientsSchema
+    .default({})
+    .describe('How clients name their conversation, besides those known to the proxy and before them.'),
   servers: servers.optional().describe('The MCP servers, by name.'),
   mcpServers: servers.optional().describe('The same key under the name that MCP clients use.'),
 });
@@ -264,6 +268,8 @@ export interface Config {
   /** The SQLite file; folders of sessions stand in a folder of its name without extension. */
   store: string;
   sessions: SessionsConfig;
+  /** Where clients name their conversation, in the order in which it is looked for. */
+  hints: HintConfig[];
   servers: ServerConfig[];
   /** What was passed over, one sentence each. */
   warnings: string[];

@@ -19,8 +19,6 @@ const EXPIRED_AT_ONCE = 500;
 export interface Attached {
   session: Session;
   readonly attachment: Attachment;
-  /** From now on the client's requests are for that session. */
-  readonly use: (session: string) => void;
 }
 
 /** The clients' links to sessions, by the keys they hold. */
@@ -100,6 +98,7 @@ export class Attachments {
 
   /** The client leaves: that ends a session of its own making, and else the link alone. */
   async detach({ session, attachment }: Attached): Promise<void> {
+    for (const one of this.#manager.loaded()) one.clients.forget(attachment);
     if (attachment.owner)
       return this.#manager.close(session, 'was stopped because the client ended the session');
     this.#forget({ session, attachment });
@@ -150,7 +149,7 @@ export class Attachments {
   }
 
   #remember(session: Session, attachment: Attachment): Attached {
-    const attached: Attached = { session, attachment, use: (id) => this.move(attached, id) };
+    const attached: Attached = { session, attachment };
     session.clients.attachments.set(attachment.id, attachment);
     // A closed session is answered as an unknown one, and not kept for that.
     if (session.state !== 'closed') this.#attached.set(attachment.key, attached);

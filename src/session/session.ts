@@ -328,6 +328,7 @@ export class Session implements Holder, Party {
   }
 
   #recordCall(exchange: Exchange, begun: number, outcome: Fields): void {
+    if (this.temporary) return; // the record would go with it, or outlive it
     const { store, clock } = this.#options;
     const now = clock.now();
     const touch = now - this.#touchedAt > TOUCH_EVERY;

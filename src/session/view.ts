@@ -1,5 +1,6 @@
 import type { SessionRow, SessionState } from '../store/types.js';
 import { EVERYBODY } from './access.js';
+import type { Rung } from './correlate.js';
 import type { BindingInfo } from './servers.js';
 import type { Session } from './session.js';
 
@@ -18,6 +19,8 @@ export interface SessionView {
   /** When it is due to be paused or closed; null while a request holds it, and when it is closed. */
   expiresAt: string | null;
   bindings: BindingInfo[];
+  /** Its requests since the proxy started, by what named it: handle, address, hint, id or policy. */
+  rungs: Partial<Record<Rung, number>>;
 }
 
 export function viewOf(session: Session): SessionView {
@@ -34,6 +37,7 @@ export function viewOf(session: Session): SessionView {
     lastActiveAt: iso(lastActiveAt),
     expiresAt: expiresAt === Infinity || state === 'closed' ? null : iso(expiresAt),
     bindings: session.servers.infos(),
+    rungs: { ...session.clients.counts },
   };
 }
 
@@ -51,6 +55,7 @@ export function viewOfRow(row: SessionRow): SessionView {
     lastActiveAt: iso(row.lastActiveAt),
     expiresAt: null,
     bindings: [],
+    rungs: {},
   };
 }
 

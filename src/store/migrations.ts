@@ -138,6 +138,13 @@ const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (owner, server, seq)
   ) WITHOUT ROWID;
   `,
+  `
+  -- Which session a client's hint leads to. What the client said is hashed.
+  CREATE TABLE hints (
+    principal TEXT NOT NULL, hint TEXT NOT NULL, session TEXT NOT NULL, PRIMARY KEY (principal, hint)
+  ) WITHOUT ROWID;
+  CREATE INDEX hints_by_session ON hints (session);
+  `,
 ];
 
 /**

@@ -4,6 +4,7 @@ import type {
   AttachmentTable,
   BindingRow,
   BindingTable,
+  HintTable,
   ServerTable,
   SessionRow,
   SessionState,
@@ -84,6 +85,7 @@ export function sessionTable(db: Database): SessionTable {
     'DELETE FROM shares WHERE session = ?',
     'DELETE FROM checkpoints WHERE owner = ?',
     'DELETE FROM replays WHERE owner = ?',
+    'DELETE FROM hints WHERE session = ?',
     'DELETE FROM sessions WHERE id = ?',
   ].map((sql) => db.prepare<[string]>(sql));
 
@@ -156,6 +158,28 @@ export function attachmentTable(db: Database): AttachmentTable {
         remove.run(id);
       }
     }),
+  };
+}
+
+export function hintTable(db: Database): HintTable {
+  const get = db
+    .prepare<[string, string], string>('SELECT session FROM hints WHERE principal = ? AND hint = ?')
+    .pluck();
+  const put = db.prepare(
+    `INSERT INTO hints (principal, hint, session) VALUES (?, ?, ?)
+     ON CONFLICT DO UPDATE SET session = excluded.session`,
+  );
+  return {
+    get: (principal, hint) => get.get(principal, hint),
+    // IMMEDIATE: between look and write no other process may write.
+    replace: (...args) =>
+      db
+        .transaction((...[principal, hint, before, session]: Parameters<HintTable['replace']>) => {
+          if (get.get(principal, hint) !== before) return false;
+          put.run(principal, hint, session);
+          return true;
+        })
+        .immediate(...args),
   };
 }
 

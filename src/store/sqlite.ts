@@ -7,7 +7,7 @@ import { checkpointTable } from './checkpoints.js';
 import { migrate } from './migrations.js';
 import { eventTable } from './events.js';
 import { processTable } from './processes.js';
-import { attachmentTable, bindingTable, serverTable, sessionTable } from './sessions.js';
+import { attachmentTable, bindingTable, hintTable, serverTable, sessionTable } from './sessions.js';
 import { shareTable, snapshotTable, stateTable } from './state.js';
 import { streamTable } from './streams.js';
 import type { Store } from './types.js';
@@ -129,6 +129,7 @@ class SqliteStore implements Store {
   readonly state;
   readonly snapshots;
   readonly shares;
+  readonly hints;
   readonly servers;
   readonly checkpoints;
   readonly processes;
@@ -164,6 +165,7 @@ class SqliteStore implements Store {
     this.state = stateTable(db);
     this.snapshots = snapshotTable(db);
     this.shares = shareTable(db);
+    this.hints = hintTable(db);
     this.servers = serverTable(db);
     this.checkpoints = checkpointTable(db);
     this.processes = processTable(db);

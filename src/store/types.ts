@@ -18,6 +18,7 @@ export interface Store {
   readonly state: StateTable;
   readonly snapshots: SnapshotTable;
   readonly shares: ShareTable;
+  readonly hints: HintTable;
   readonly servers: ServerTable;
   readonly checkpoints: CheckpointTable;
   readonly processes: ProcessTable;
@@ -265,6 +266,13 @@ export interface ShareTable {
   byAlias(alias: string): { session: string; principal: string }[];
   /** Whether the session is shared with that principal or with everybody. */
   includes(session: string, principal: string): boolean;
+}
+
+export interface HintTable {
+  /** The id of the session that a hint of that principal leads to; it may be closed. */
+  get(principal: string, hint: string): string | undefined;
+  /** Leads the hint to a session. @returns false, and nothing changes, when it does not lead to `before` (any more) */
+  replace(principal: string, hint: string, before: string | undefined, session: string): boolean;
 }
 
 export interface ServerTable {

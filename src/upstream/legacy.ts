@@ -1,5 +1,4 @@
 import { randomInt } from 'node:crypto';
-import type { Principal } from '../auth/principal.js';
 import { ProxyError } from '../errors.js';
 import {
   isId,
@@ -19,6 +18,7 @@ import {
 import type { Asked, Asking, Outlet } from '../session/exchange.js';
 import { Exchange } from '../session/exchange.js';
 import type { Attached } from '../session/attachments.js';
+import type { Correlator, Facts } from '../session/correlate.js';
 
 /** One ordered way to the client: the stream of a request, or that of no request. */
 export interface Stream {
@@ -49,6 +49,7 @@ interface Question {
 export class LegacyPeer implements Outlet {
   readonly attached: Attached;
   readonly #own: Stream;
+  readonly #correlator: Correlator;
   readonly #running = new Map<string, Set<Exchange>>();
   /** Requests that the client itself gave up. */
   readonly #cancelled = new WeakSet<Exchange>();
@@ -57,9 +58,10 @@ export class LegacyPeer implements Outlet {
   #lastQuestion = randomInt(2 ** 31);
 
   /** @param own the stream of messages that belong to no request */
-  constructor(attached: Attached, own: Stream) {
+  constructor(attached: Attached, own: Stream, correlator: Correlator) {
     this.attached = attached;
     this.#own = own;
+    this.#correlator = correlator;
     attached.attachment.outlet = this;
   }
 
@@ -90,20 +92,22 @@ export class LegacyPeer implements Outlet {
   }
 
   /**
-   * Carries out a request of the client.
+   * Carries out a request of the client, in the session that the request itself names, or in the one it is attached to.
    * @param stream where what belongs to the request goes
-   * @param principal who sent it
+   * @param facts who sent it, and what tells its session
    * @returns no response for a cancelled one. MCP, cancellation: a receiver SHOULD NOT respond to it
    */
-  async request({ id, method, params }: Request, stream: Stream, principal: Principal): Promise<Answer> {
+  async request({ id, method, params }: Request, stream: Stream, facts: Facts): Promise<Answer> {
     if (method === 'ping') return { response: { jsonrpc: '2.0', id, result: {} } };
-    const exchange = new Exchange(method, params, this.#outletOn(stream), principal.id);
-    exchange.use = this.attached.use;
+    const { attachment } = this.attached;
+    const target = this.#correlator.target(facts, attachment.client, attachment);
+    const exchange = new Exchange(method, params, this.#outletOn(stream), facts.principal.id);
+    exchange.use = target.use;
     const key = JSON.stringify(id);
     const twins = this.#running.get(key) ?? new Set();
     this.#running.set(key, twins.add(exchange));
     try {
-      const outcome = await this.attached.session.request(exchange);
+      const outcome = await target.run((session) => session.request(exchange));
       return { response: toResponse(id, outcome), record: exchange.record };
     } catch (error) {
       if (!(error instanceof ProxyError) || error.code !== 'CALL_CANCELLED') throw error;
@@ -117,8 +121,8 @@ export class LegacyPeer implements Outlet {
     }
   }
 
-  /** Takes a notification or a response of the client. */
-  receive(message: Notification | Response): void {
+  /** Takes a notification or a response of the client. @param session that the notification is for */
+  receive(message: Notification | Response, session = this.attached.session): void {
     if (!isNotification(message)) {
       const question = this.#questions.get(message.id);
       this.#questions.delete(message.id);
@@ -137,7 +141,7 @@ export class LegacyPeer implements Outlet {
       }
       default:
         // What calls itself a request is none without an id, and must not pass the catalog by.
-        if (method.startsWith('notifications/')) this.attached.session.notification(method, params);
+        if (method.startsWith('notifications/')) session.notification(method, params);
         return;
     }
   }

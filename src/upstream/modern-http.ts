@@ -12,10 +12,11 @@ import {
 } from '../protocol/messages.js';
 import { checkHeaders, checkParamHeaders, type ParamHeader } from '../protocol/modern.js';
 import { SSE_HEADERS, sseMessage } from '../protocol/sse.js';
+import type { Target } from '../session/correlate.js';
 import type { Store } from '../store/types.js';
 import type { RequestStream } from './held.js';
 import type { Answer } from './legacy.js';
-import type { ModernRequests, Running, Target } from './modern.js';
+import type { ModernRequests, Running } from './modern.js';
 import { keepAlive } from './sse-stream.js';
 
 /** An answer that takes longer becomes a stream, whose heartbeats keep middleboxes from cutting it, milliseconds. */

@@ -10,6 +10,7 @@ import {
 import { MODERN_VERSION } from '../protocol/eras.js';
 import { completed, envelopeOf, isLogged, isRemoved, type Envelope } from '../protocol/modern.js';
 import { Exchange, silent, type Asked, type Outlet } from '../session/exchange.js';
+import type { Target } from '../session/correlate.js';
 import type { Session } from '../session/session.js';
 import { HeldCall, type HeldCalls, type RequestStream, type Told } from './held.js';
 import { meetServers } from './introduce.js';
@@ -22,13 +23,6 @@ const URL_ELICITATION_REQUIRED = -32042;
 /** Legacy: what was to be read is not there. 2026-07-28 has no code of its own for it. */
 const RESOURCE_NOT_FOUND = -32002;
 const INVALID_PARAMS = -32602;
-
-/** The session a request is for. */
-export interface Target {
-  /** Names it among the principal's; empty for one that is made for the request. */
-  key: string;
-  run: (job: (session: Session) => Promise<Outcome>) => Promise<Outcome>;
-}
 
 /** A request under way. */
 export interface Running {
@@ -95,6 +89,7 @@ export class ModernRequests {
       await setLevel(session, envelope, principal);
       for (;;) {
         exchange = new Exchange(method, params, outletOf(call, session, envelope), principal);
+        exchange.use = target.use;
         if (given) exchange.cancel({});
         const outcome = await session.request(exchange);
         const visits = visitsOf(outcome);

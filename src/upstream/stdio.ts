@@ -18,10 +18,11 @@ import {
 } from '../protocol/messages.js';
 import { envelopeOf, hasEnvelope } from '../protocol/modern.js';
 import type { Attached } from '../session/attachments.js';
+import type { Facts } from '../session/correlate.js';
 import type { Store } from '../store/types.js';
 import { introduce, type IntroduceOptions } from './introduce.js';
 import { LegacyPeer } from './legacy.js';
-import type { ModernRequests, Running, Target } from './modern.js';
+import type { ModernRequests, Running } from './modern.js';
 
 export interface StdioOptions extends IntroduceOptions {
   store: Store;
@@ -95,16 +96,18 @@ export class StdioEndpoint {
     const peer = this.#peer;
     if (!peer) throw new ProxyError('SESSION_REQUIRED', 'Send initialize first.');
     this.#checkId(request.id);
-    const { response, record } = await peer.request(request, this.#stream, LOCAL_PRINCIPAL);
+    const { response, record } = await peer.request(request, this.#stream, this.#factsOf(request));
     if (record) await this.#options.store.write(record);
     if (response) this.#send(response);
   }
 
   async #initialize(request: Request): Promise<void> {
-    const { session } = this.#options;
-    const who = this.#peer?.attached ?? LOCAL_PRINCIPAL;
-    const { result, attached } = await introduce(this.#options, profileOf(request.params), who, session);
-    this.#peer ??= new LegacyPeer(attached, this.#stream);
+    const { result, attached } = await introduce(
+      this.#options,
+      profileOf(request.params),
+      this.#factsOf(request),
+    );
+    this.#peer ??= new LegacyPeer(attached, this.#stream, this.#options.correlator);
     this.#send({ jsonrpc: '2.0', id: request.id, result });
   }
 
@@ -112,13 +115,12 @@ export class StdioEndpoint {
   async #modern(request: Request): Promise<void> {
     this.#checkId(request.id);
     const { client } = envelopeOf(request.params);
+    const facts = this.#factsOf(request);
     this.#attached ??=
       this.#peer?.attached ??
-      introduce(this.#options, client, LOCAL_PRINCIPAL, this.#options.session).then(
-        ({ attached }) => attached,
-      );
-    const { session } = await this.#attached;
-    const target: Target = { key: session.id, run: (job) => job(session) };
+      introduce(this.#options, client, { ...facts, hint: undefined }).then(({ attached }) => attached);
+    const known = await this.#attached;
+    const target = this.#options.correlator.target({ ...facts, known }, client);
     const running = this.#options.modern.begin(request, LOCAL_PRINCIPAL.id, target, this.#stream);
     const key = JSON.stringify(request.id);
     this.#running.set(key, running);
@@ -141,6 +143,16 @@ export class StdioEndpoint {
   #checkId(id: Id): void {
     if (!this.#peer?.isRunning(id) && !this.#running.has(JSON.stringify(id))) return;
     throw new ProxyError('INVALID_REQUEST', `A request with id ${JSON.stringify(id)} is still under way.`);
+  }
+
+  #factsOf({ params }: Request): Facts {
+    const { session, hints } = this.#options;
+    return {
+      principal: LOCAL_PRINCIPAL,
+      address: session,
+      hint: hints.read(params),
+      known: this.#peer?.attached,
+    };
   }
 
   readonly #stream = { open: true, send: (message: Message) => this.#send(message) };

@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Authenticate } from '../auth/authenticate.js';
-import type { Principal } from '../auth/principal.js';
 import { ProxyError, asProxyError } from '../errors.js';
 import { profileOf, type ClientProfile } from '../protocol/client.js';
 import {
@@ -12,20 +11,32 @@ import {
   MODERN_VERSION,
   PRIMING_VERSION,
   VERSION_WITHOUT_HEADER,
+  type LegacyVersion,
 } from '../protocol/eras.js';
-import { isRequest, toMessage, type Message, type Request } from '../protocol/messages.js';
+import {
+  isRequest,
+  toMessage,
+  type Fields,
+  type Message,
+  type Notification,
+  type Request,
+  type Response,
+} from '../protocol/messages.js';
 import { isModern } from '../protocol/modern.js';
 import { isWorthKeeping } from '../protocol/methods.js';
+import type { Answers } from '../session/answers.js';
 import type { Attached } from '../session/attachments.js';
+import type { Correlator, Facts } from '../session/correlate.js';
 import { Outbox, parseEventId } from '../session/outbox.js';
 import type { Session } from '../session/session.js';
 import type { Store } from '../store/types.js';
-import { addressed, introduce, type IntroduceOptions } from './introduce.js';
+import { accepts, callerOf, parseJson, sessionKey, type Caller } from './caller.js';
+import { introduce, type IntroduceOptions } from './introduce.js';
 import { LegacyPeer } from './legacy.js';
 import { answerError, readBody } from './listener.js';
 import type { ModernHttp } from './modern-http.js';
 import { Reply } from './reply.js';
-import { targetOf } from './target.js';
+import { modernTarget } from './target.js';
 import { SseReader } from './sse-stream.js';
 
 /** Messages in one batch; a client that needs more sends two. */
@@ -33,19 +44,12 @@ const MAX_BATCH = 100;
 
 export interface StreamableOptions extends IntroduceOptions {
   store: Store;
+  answers: Answers;
   instance: string;
   maxBody: number;
   authenticate: Authenticate;
   /** Takes what clients of 2026-07-28 send. */
   modern: ModernHttp;
-}
-
-interface Caller {
-  request: IncomingMessage;
-  response: ServerResponse;
-  principal: Principal;
-  /** The session that the URL or a header names. */
-  address: string | undefined;
 }
 
 const UNKNOWN_CLIENT: Omit<ClientProfile, 'protocolVersion'> = {
@@ -58,14 +62,15 @@ const UNKNOWN_CLIENT: Omit<ClientProfile, 'protocolVersion'> = {
 class HttpPeer extends LegacyPeer {
   readonly outbox: Outbox;
 
-  constructor(attached: Attached, outbox: Outbox) {
-    super(attached, {
+  constructor(attached: Attached, outbox: Outbox, correlator: Correlator) {
+    const own = {
       get open() {
         return outbox.read;
       },
-      send: (message) => outbox.send(message),
+      send: (message: Message) => outbox.send(message),
       close: () => outbox.release(),
-    });
+    };
+    super(attached, own, correlator);
     this.outbox = outbox;
   }
 }
@@ -74,7 +79,7 @@ class HttpPeer extends LegacyPeer {
 export class StreamableEndpoint {
   readonly #options: StreamableOptions;
   readonly #peers = new WeakMap<Attached['attachment'], HttpPeer>();
-  /** Clients that name a session and no attachment, by that session. */
+  /** Clients without an id of ours, by the session that their requests name. */
   readonly #strangers = new WeakMap<Session, HttpPeer>();
   /** The stored answer that a connection carried last. */
   readonly #answered = new WeakMap<Socket, Outbox>();
@@ -91,7 +96,8 @@ export class StreamableEndpoint {
       throw new ProxyError('METHOD_NOT_ALLOWED', text);
     }
     const principal = await this.#options.authenticate(request.headers);
-    const caller: Caller = { request, response, principal, address: addressOf(request, path) };
+    const caller = callerOf(request, response, path, principal, this.#options.attachments);
+    const { known } = caller;
     switch (request.method) {
       case 'POST':
         return this.#post(caller);
@@ -99,8 +105,11 @@ export class StreamableEndpoint {
         return this.#get(caller, this.#peer(caller));
       case 'DELETE': {
         const peer = this.#peer(caller);
-        peer.close();
-        await this.#options.attachments.detach(peer.attached);
+        // Without an id of its own the client leaves nothing but the session, and that stays.
+        if (known) {
+          peer.close();
+          await this.#options.attachments.detach(known);
+        }
         return void response.writeHead(204).end();
       }
       default:
@@ -119,32 +128,34 @@ export class StreamableEndpoint {
       throw new ProxyError('UNSUPPORTED_MEDIA_TYPE', 'Send the message as "Content-Type: application/json".');
     }
     const value = parseJson(await readBody(request, this.#options.maxBody));
-    if (Array.isArray(value)) return this.#batch(caller, this.#peer(caller), value);
+    if (Array.isArray(value)) return this.#batch(caller, value);
     const message = toMessage(value);
     const version = request.headers['mcp-protocol-version'];
     if ('method' in message && isModern(message, typeof version === 'string' ? version : undefined)) {
       const target = () =>
-        targetOf(this.#options.manager, caller, message.method, this.#options.unidentified);
+        modernTarget(this.#options.correlator, this.#factsOf(caller, message.params), message);
       return this.#options.modern.handle(request, response, message, caller.principal, target);
     }
     try {
       if (isRequest(message) && message.method === 'initialize')
         return await this.#initialize(caller, message);
-      const peer = this.#peer(caller);
-      if (isRequest(message)) return await this.#request(caller, peer, message);
-      peer.receive(message);
+      if (isRequest(message)) return await this.#request(caller, message);
+      this.#receive(caller, message);
       response.writeHead(202).end();
     } catch (error) {
       answerError(response, asProxyError(error), isRequest(message) ? message.id : null);
     }
   }
 
-  async #initialize({ request, response, principal, address }: Caller, message: Request): Promise<void> {
-    const { attachments } = this.#options;
-    const key = sessionKey(request);
-    const known = key === undefined || address !== undefined ? undefined : attachments.find(key, principal);
-    const profile = profileOf(message.params);
-    const { result, attached } = await introduce(this.#options, profile, known ?? principal, address);
+  async #initialize(caller: Caller, message: Request): Promise<void> {
+    const { response } = caller;
+    const facts = this.#factsOf(caller, message.params);
+    // Who names a session is attached to that one, whatever its id was for.
+    const named = facts.address !== undefined || facts.hint !== undefined;
+    const { result, attached } = await introduce(this.#options, profileOf(message.params), {
+      ...facts,
+      known: named ? undefined : facts.known,
+    });
     const body = Buffer.from(JSON.stringify({ jsonrpc: '2.0', id: message.id, result }));
     response.writeHead(200, {
       'Content-Type': 'application/json',
@@ -154,15 +165,25 @@ export class StreamableEndpoint {
     response.end(body);
   }
 
-  async #request({ request, response, principal }: Caller, peer: HttpPeer, message: Request): Promise<void> {
+  async #request(caller: Caller, message: Request): Promise<void> {
+    const { request, response } = caller;
+    const facts = this.#factsOf(caller, message.params);
+    const peer = this.#peer(caller, facts);
     const reply = this.#reply(request, response, peer, message);
     if (reply.primes && isWorthKeeping(message.method)) reply.keep();
-    reply.end(await peer.request(message, reply, principal));
+    reply.end(await peer.request(message, reply, facts));
     if (reply.outbox) this.#answered.set(request.socket, reply.outbox);
   }
 
+  #receive(caller: Caller, message: Notification | Response): void {
+    const facts = this.#factsOf(caller, 'method' in message ? message.params : undefined);
+    this.#peer(caller, facts).receive(message, this.#options.correlator.correlate(facts)?.session);
+  }
+
   /** 2025-03-26 alone: several messages in one POST, their answers in one array. */
-  async #batch({ response, principal }: Caller, peer: HttpPeer, values: unknown[]): Promise<void> {
+  async #batch(caller: Caller, values: unknown[]): Promise<void> {
+    const { response } = caller;
+    const peer = this.#peer(caller);
     const { protocolVersion } = peer.client;
     if (protocolVersion !== BATCH_VERSION) {
       const text = `Revision ${protocolVersion} has no batches: send one message a request.`;
@@ -181,8 +202,8 @@ export class StreamableEndpoint {
     }
     // An array has no place for what servers send meanwhile: that goes on the client's own stream.
     const aside = { open: false, send: () => {} };
-    const answers = requests.map((one) => peer.request(one, aside, principal));
-    for (const message of messages) if (!isRequest(message)) peer.receive(message);
+    const answers = requests.map((one) => peer.request(one, aside, this.#factsOf(caller, one.params)));
+    for (const message of messages) if (!isRequest(message)) this.#receive(caller, message);
     if (requests.length === 0) return void response.writeHead(202).end();
     const settled = await Promise.all(answers);
     await this.#options.store.write(() => settled.forEach(({ record }) => record?.()));
@@ -191,10 +212,10 @@ export class StreamableEndpoint {
   }
 
   #reply(request: IncomingMessage, response: ServerResponse, peer: HttpPeer, message: Request): Reply {
-    const { store, manager, instance } = this.#options;
+    const { store, answers, instance } = this.#options;
     return new Reply({
       store,
-      answers: manager.answers,
+      answers,
       head: {
         attachment: peer.attached.attachment.id,
         request: message.id,
@@ -229,19 +250,24 @@ export class StreamableEndpoint {
 
   #streamOf(peer: HttpPeer, stream: number): Outbox | undefined {
     if (stream === peer.outbox.stream) return peer.outbox;
-    const { store, manager } = this.#options;
+    const { store, answers } = this.#options;
     if (store.streams.head(stream)?.attachment !== peer.attached.attachment.id) return undefined;
-    return manager.answers.get(stream) ?? Outbox.load(store, stream);
+    return answers.get(stream) ?? Outbox.load(store, stream);
   }
 
   // -- peers -----------------------------------------------------------------------------------------------------
 
+  /** What tells the session of a message. */
+  #factsOf({ request, principal, address, known }: Caller, params?: Fields): Facts {
+    return { principal, address, hint: this.#options.hints.read(params, request.headers), known };
+  }
+
   /**
-   * The client of a request, by its session id or by the address of a session alone.
+   * The client of a request: by its id, or, where it sends none or a dead one, by the session that the request names.
    * @throws {ProxyError} SESSION_REQUIRED, SESSION_NOT_FOUND, UNSUPPORTED_VERSION
    */
-  #peer({ request, principal, address }: Caller): HttpPeer {
-    const { manager, attachments } = this.#options;
+  #peer(caller: Caller, facts = this.#factsOf(caller)): HttpPeer {
+    const { request, known } = caller;
     const version = request.headers['mcp-protocol-version'];
     if (version !== undefined && !isLegacyVersion(version)) {
       throw new ProxyError(
@@ -250,35 +276,37 @@ export class StreamableEndpoint {
         { details: { supported: LEGACY_VERSIONS, requested: version } },
       );
     }
-    const key = sessionKey(request);
-    const attached = key === undefined ? undefined : attachments.find(key, principal);
-    if (address !== undefined) {
-      const session = addressed(manager, principal, address);
-      if (attached?.session === session) return this.#peerOf(attached);
-      // A client that keeps no id, or a dead one, is where its address says.
-      const peer = this.#strangers.get(session);
-      if (peer) return peer;
-      const client = { ...UNKNOWN_CLIENT, protocolVersion: version ?? VERSION_WITHOUT_HEADER };
-      const stranger = this.#peerOf(attachments.attach(session, client, false));
-      this.#strangers.set(session, stranger);
-      return stranger;
-    }
-    if (key === undefined) {
+    if (known) return this.#peerOf(known);
+    const named = this.#options.correlator.correlate(facts)?.session;
+    if (named) return this.#strangerIn(named, version ?? VERSION_WITHOUT_HEADER);
+    if (sessionKey(request) === undefined) {
       throw new ProxyError(
         'SESSION_REQUIRED',
         'The header Mcp-Session-Id is missing. Send initialize first.',
       );
     }
     // 2025-11-25, session management: 404 tells the client to start anew with initialize.
-    if (!attached)
-      throw new ProxyError('SESSION_NOT_FOUND', 'Session not found. Send initialize to start a new one.');
-    return this.#peerOf(attached);
+    throw new ProxyError('SESSION_NOT_FOUND', 'Session not found. Send initialize to start a new one.');
+  }
+
+  /** A client of which nothing is known but what it sends with each request. */
+  #strangerIn(session: Session, protocolVersion: LegacyVersion): HttpPeer {
+    const met = this.#strangers.get(session);
+    if (met) return met;
+    const client = { ...UNKNOWN_CLIENT, protocolVersion };
+    const stranger = this.#peerOf(this.#options.attachments.attach(session, client, false));
+    this.#strangers.set(session, stranger);
+    return stranger;
   }
 
   #peerOf(attached: Attached): HttpPeer {
     const known = this.#peers.get(attached.attachment);
     if (known) return known;
-    const peer = new HttpPeer(attached, Outbox.load(this.#options.store, attached.attachment.stream));
+    const peer = new HttpPeer(
+      attached,
+      Outbox.load(this.#options.store, attached.attachment.stream),
+      this.#options.correlator,
+    );
     this.#peers.set(attached.attachment, peer);
     return peer;
   }
@@ -288,44 +316,6 @@ export class StreamableEndpoint {
     const answered = this.#answered.get(socket);
     if (!answered?.ended || answered.read) return;
     this.#answered.delete(socket);
-    this.#options.manager.answers.forget(answered.stream);
+    this.#options.answers.forget(answered.stream);
   }
-}
-
-/**
- * `/mcp/s/NAME`, or the header X-MCP-Session.
- * @throws {ProxyError} NOT_FOUND, SESSION_NAME_INVALID
- */
-function addressOf(request: IncomingMessage, path: string): string | undefined {
-  const header = request.headers['x-mcp-session'];
-  if (path === '' || path === '/') return typeof header === 'string' ? header : undefined;
-  const [, name] = /^\/s\/([^/]+)$/.exec(path) ?? [];
-  if (name === undefined) throw new ProxyError('NOT_FOUND', 'Nothing is here. A session is at …/s/NAME.');
-  try {
-    return decodeURIComponent(name);
-  } catch (error) {
-    throw new ProxyError('SESSION_NAME_INVALID', `"${name.slice(0, 80)}" is no percent-encoded text.`, {
-      cause: error,
-    });
-  }
-}
-
-function sessionKey(request: IncomingMessage): string | undefined {
-  const key = request.headers['mcp-session-id'];
-  return typeof key === 'string' ? key : undefined;
-}
-
-/** @throws {ProxyError} PARSE_ERROR */
-function parseJson(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch (error) {
-    throw new ProxyError('PARSE_ERROR', 'The request body is not valid JSON.', { cause: error });
-  }
-}
-
-/** Whether the client takes that media type; one that names none takes plain JSON. */
-function accepts(request: IncomingMessage, type: string): boolean {
-  const { accept } = request.headers;
-  return accept !== undefined && (accept.includes(type) || accept.includes('*/*'));
 }

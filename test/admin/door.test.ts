@@ -201,6 +201,7 @@ describe.each<Way>(['local', 'remote'])('through the %s door', (way) => {
     expect(await door.info('a')).toEqual({
       id: expect.stringMatching(/^ses_[\w-]{22}$/) as string,
       name: 'a',
+      rungs: {},
       principal: 'token:alice',
       scope: 'agent',
       state: 'active',

@@ -32,6 +32,7 @@ const TABLES = [
   ['state', 'owner'],
   ['snapshots', 'session'],
   ['shares', 'session'],
+  ['hints', 'session'],
 ] as const;
 
 /** A whole proxy in this process, and its doors for three users. */

@@ -296,4 +296,25 @@ export function keepsSessions(medium: Medium): void {
       expect(other.sessions.byName('local', 'work')?.id).toBe('a');
     });
   }
+
+  test('a hint leads where it was led last, and only from where the caller saw it lead', () => {
+    using place = new Place(medium);
+    const { hints } = place.store;
+    expect(hints.get('local', 'chat')).toBeUndefined();
+    expect(hints.replace('local', 'chat', undefined, 'one')).toBe(true);
+    expect(hints.replace('local', 'chat', undefined, 'two')).toBe(false);
+    expect(hints.get('local', 'chat')).toBe('one');
+    expect(hints.get('other', 'chat')).toBeUndefined();
+    expect(hints.replace('local', 'chat', 'one', 'two')).toBe(true);
+    expect(hints.get('local', 'chat')).toBe('two');
+  });
+
+  test('a hint goes with the session it leads to', () => {
+    using place = new Place(medium);
+    const { sessions, hints } = place.store;
+    sessions.insert(sessionRow('one'));
+    hints.replace('local', 'chat', undefined, 'one');
+    sessions.delete('one');
+    expect(hints.get('local', 'chat')).toBeUndefined();
+  });
 }

@@ -1,26 +1,41 @@
-// A server that offers everything the conformance suite asks a 2025-11-25 server for.
+// A server that offers everything the conformance suite asks a server of its era for.
 //
-//   node everything.mjs --stdio
-//   node everything.mjs --http [PORT]     0, the default, takes any free port
+//   node everything.mjs legacy|modern stdio
+//   node everything.mjs legacy|modern http [PORT]     0, the default, takes any free port
 
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
-import { parseArgs } from 'node:util';
-import { serveHttp } from './everything/http.mjs';
-import { createServer } from './everything/server.mjs';
+import { serveStdio } from '@modelcontextprotocol/server/stdio';
+import { serveLegacy, serveModern } from './everything/http.mjs';
+import { createServer as createLegacyServer } from './everything/legacy.mjs';
+import { createServer as createModernServer } from './everything/modern.mjs';
 
-const { values, positionals } = parseArgs({
-  options: { stdio: { type: 'boolean' }, http: { type: 'boolean' } },
-  allowPositionals: true,
-});
+const [era, transport, port = '0'] = process.argv.slice(2);
 
-if (values.stdio) {
-  // The transport itself does not notice that its client has gone.
-  process.stdin.once('end', () => process.exit(0));
-  await createServer().connect(new StdioServerTransport());
-} else if (values.http) {
-  const port = await serveHttp(Number(positionals[0] ?? 0), createServer);
-  console.log(`listening on http://127.0.0.1:${port}/mcp`);
+/** @type {Record<string, Record<string, () => unknown>>} */
+const eras = {
+  legacy: {
+    http: () => serveLegacy(Number(port)).then(tell),
+    stdio() {
+      // The transport itself does not notice that its client has gone.
+      process.stdin.once('end', () => process.exit(0));
+      return createLegacyServer().connect(new StdioServerTransport());
+    },
+  },
+  modern: {
+    http: () => serveModern(Number(port)).then(tell),
+    stdio: () => serveStdio(() => createModernServer(), { legacy: 'reject' }),
+  },
+};
+
+const serve = eras[era]?.[transport];
+if (serve) {
+  await serve();
 } else {
-  console.error('usage: everything.mjs --stdio | --http [PORT]');
+  console.error('usage: everything.mjs legacy|modern stdio | legacy|modern http [PORT]');
   process.exit(2);
+}
+
+/** @param {number} port */
+function tell(port) {
+  console.log(`listening on http://127.0.0.1:${port}/mcp`);
 }

@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 /**
  * @typedef {{ id: string, status: string, errorMessage?: string, details?: object }} Check
  * @typedef {Map<string, Check[]>} Results the checks of each scenario
+ * @typedef {{ name: string, shown: string }} Difference what differs, and how
  */
 
 const SCENARIO_DIRECTORY = /^server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$/;
@@ -12,13 +13,16 @@ const SCENARIO_DIRECTORY = /^server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$/;
 /** What the proxy adds to results of its own. */
 const PROXY_META = 'mcp-session-proxy/session';
 
-/** These look at the HTTP door, which is the proxy's own: session ids, status codes, headers and event IDs differ. */
+/** These look at the HTTP door, which is the proxy's own: session ids, headers, event IDs and the words of refusals differ. */
 const ABOUT_THE_DOOR = new Set([
   'server-initialize',
   'server-session-lifecycle',
   'server-sse-polling',
   'server-sse-multiple-streams',
   'dns-rebinding-protection',
+  'server-stateless',
+  'http-header-validation',
+  'http-custom-header-server-validation',
 ]);
 
 /**
@@ -38,67 +42,46 @@ export function readResults(directory) {
 }
 
 /**
- * What speaks against a scenario. An expected difference excuses neither a failed check nor a warning.
+ * How a scenario comes out otherwise than directly: checks with other statuses, else payloads with other parts. What is
+ * told for information only does not count.
  *
  * @param {string} scenario
  * @param {Check[]} checks
  * @param {Check[]} direct the same scenario without the proxy
- * @param {string | undefined} expected why the two may differ, if they may
- * @returns {string[]}
+ * @returns {Difference[]}
  */
-export function findProblems(scenario, checks, direct, expected) {
-  if (!checks.some(({ status }) => status === 'SUCCESS')) return ['no check has succeeded'];
-  const problems = checks
-    .filter(({ status }) => status !== 'SUCCESS' && status !== 'INFO')
-    .map(({ id, status, errorMessage }) => `${id} ${status}: ${errorMessage}`);
-
-  const differences = findDifferences(scenario, checks, direct);
-  if (expected === undefined) return [...problems, ...differences];
-  return differences.length > 0
-    ? problems
-    : [...problems, `no difference any more, but expected: ${expected}`];
-}
-
-/**
- * @param {string} scenario
- * @param {Check[]} checks
- * @param {Check[]} direct
- */
-function findDifferences(scenario, checks, direct) {
-  const outcomes = checks.map(outcome);
-  const directOutcomes = direct.map(outcome);
-  const differences = [
-    ...without(directOutcomes, outcomes).map((missing) => `only directly: ${missing}`),
-    ...without(outcomes, directOutcomes).map((added) => `only here: ${added}`),
-  ];
-  if (differences.length > 0 || ABOUT_THE_DOOR.has(scenario)) return differences;
-  return checks.flatMap(({ id, details }) => {
-    const twin = direct.find((check) => check.id === id);
-    return firstDifference(withoutProxyMeta(twin?.details), withoutProxyMeta(details), id) ?? [];
+export function findDifferences(scenario, checks, direct) {
+  const [there, here] = [direct, checks].map((from) => from.filter(({ status }) => status !== 'INFO'));
+  const ids = [...new Set([...there, ...here].map(({ id }) => id))];
+  const statuses = ids.flatMap((id) => {
+    const [expected, found] = [there, here].map((from) => statusesOf(from, id));
+    const why = here.find((check) => check.id === id && check.errorMessage)?.errorMessage;
+    return expected === found ? [] : [{ name: `${id}: ${expected} → ${found}`, shown: why ?? '' }];
+  });
+  if (statuses.length > 0 || ABOUT_THE_DOOR.has(scenario)) return statuses;
+  return here.flatMap(({ details }, place) => {
+    const { id, details: twin } = there[place];
+    return firstDifference(comparable(twin), comparable(details), id) ?? [];
   });
 }
 
-/** @param {Check} check */
-function outcome({ id, status }) {
-  return `${id} ${status}`;
+/**
+ * @param {Check[]} checks
+ * @param {string} id
+ */
+function statusesOf(checks, id) {
+  const statuses = checks.filter((check) => check.id === id).map(({ status }) => status);
+  return statuses.join(' ') || 'none';
 }
 
 /**
- * @param {string[]} items
- * @param {string[]} removed each takes away one
+ * Without what the proxy adds, and with the same stand-in for what differs from run to run.
+ *
+ * @param {unknown} details
  */
-function without(items, removed) {
-  const left = [...items];
-  for (const item of removed) {
-    const place = left.indexOf(item);
-    if (place >= 0) left.splice(place, 1);
-  }
-  return left;
-}
-
-/** @param {unknown} value */
-function withoutProxyMeta(value) {
-  return JSON.parse(JSON.stringify(value ?? null), (key, part) => {
+function comparable(details) {
+  return JSON.parse(JSON.stringify(details ?? null), (key, part) => {
+    if (key === 'requestState') return 'opaque';
     if (key !== '_meta' || !(PROXY_META in part)) return part;
     const { [PROXY_META]: _, ...meta } = part;
     return Object.keys(meta).length > 0 ? meta : undefined;
@@ -109,7 +92,7 @@ function withoutProxyMeta(value) {
  * @param {unknown} direct
  * @param {unknown} here
  * @param {string} path
- * @returns {string | undefined}
+ * @returns {Difference | undefined}
  */
 function firstDifference(direct, here, path) {
   if (isDeepStrictEqual(direct, here)) return undefined;
@@ -119,7 +102,7 @@ function firstDifference(direct, here, path) {
       if (found) return found;
     }
   }
-  return `${path}: directly ${show(direct)}, here ${show(here)}`;
+  return { name: path, shown: `directly ${show(direct)}, here ${show(here)}` };
 }
 
 /**

@@ -1,15 +1,16 @@
-// Runs the official MCP conformance suite, revision 2025-11-25, against our own fixture server (everything.mjs):
+// Runs the official MCP conformance suite, revisions 2025-11-25 and 2026-07-28, against our own fixture servers
+// (everything.mjs), directly and with the proxy between:
 //
-//   direct        the fixture over HTTP, without the proxy
-//   proxy-http    the proxy in front of the fixture over HTTP
-//   proxy-stdio   the proxy in front of the fixture over stdio
+//   direct                       the fixture of the revision's own era over HTTP, without the proxy
+//   legacy-http, legacy-stdio    the proxy in front of the fixture of revision 2025-11-25
+//   modern-http, modern-stdio    the proxy in front of the fixture of revision 2026-07-28
 //
-//   node test/conformance/run.mjs [--only TARGET] [--scenario NAME] [--keep]
+//   node test/conformance/run.mjs [--only REVISION/TARGET] [--scenario NAME] [--keep]
 //
-// A scenario passes if no check of it fails or warns, and if it comes out through the proxy as it does directly: the
-// same checks, the same statuses, the same payloads. A difference that has to be stands with its reason in
-// expected-differences.json; one that stands there but does not occur fails too. The proxy has to be built before.
-// --keep leaves the results and the logs of all processes behind, and says where.
+// Directly no check may fail or warn. Through the proxy all has to come out as it does directly: the same checks, the
+// same statuses, the same payloads. A difference that has to be stands with its reason in expected-differences.json; one
+// that stands there but does not occur fails too. The proxy has to be built before. --keep leaves the results and the
+// logs of all processes behind, and says where.
 
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -18,12 +19,21 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Processes } from './processes.mjs';
-import { findProblems, readResults } from './results.mjs';
+import { findDifferences, readResults } from './results.mjs';
 
-/** @import { Results } from './results.mjs' */
+/**
+ * @import { Difference, Results } from './results.mjs'
+ *
+ * @typedef {'legacy' | 'modern'} Era
+ * @typedef {{ revision: string, era: Era, scenarios: number }} Revision
+ * @typedef {{ why: string, targets: string[], scenarios: Record<string, string[]> }} Expected
+ */
 
-const REVISION = '2025-11-25';
-const SCENARIOS = 33;
+/** @type {Revision[]} */
+const REVISIONS = [
+  { revision: '2025-11-25', era: 'legacy', scenarios: 33 },
+  { revision: '2026-07-28', era: 'modern', scenarios: 40 },
+];
 const SCENARIO_MS = 20_000;
 
 const fixture = path('everything.mjs');
@@ -31,27 +41,18 @@ const proxy = path('../../dist/cli/main.js');
 const suite = createRequire(import.meta.url).resolve('@modelcontextprotocol/conformance/dist/index.js');
 
 /**
- * How to start each target; all give the URL to test.
+ * How to start each target, for a suite of that era; all give the URL to test.
  *
- * @type {Record<string, (processes: Processes, directory: string) => Promise<string>>}
+ * @type {Record<string, (era: Era, processes: Processes, directory: string) => Promise<string>>}
  */
 const targets = {
-  direct: (processes) => processes.serve('fixture', [fixture, '--http']),
-  'proxy-http': async (processes, directory) => {
-    const url = await processes.serve('fixture', [fixture, '--http']);
-    return serveProxy(processes, directory, { url });
-  },
-  'proxy-stdio': (processes, directory) =>
-    serveProxy(processes, directory, { command: process.execPath, args: [fixture, '--stdio'] }),
+  direct: (era, processes) => processes.serve('fixture', [fixture, era, 'http']),
+  ...throughProxy('legacy'),
 };
 
 const { values: options } = parseArgs({
   options: { only: { type: 'string' }, scenario: { type: 'string' }, keep: { type: 'boolean' } },
 });
-if (options.only !== undefined && !(options.only in targets)) {
-  console.error(`--only ${options.only}: there are ${Object.keys(targets).join(', ')}`);
-  process.exit(2);
-}
 
 const interruption = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => interruption.abort());
@@ -69,27 +70,46 @@ try {
 
 /** @returns {Promise<number>} the exit code */
 async function main() {
-  /** @type {Record<string, Record<string, string>>} */
+  const names = REVISIONS.flatMap(({ revision }) =>
+    Object.keys(targets).map((name) => `${revision}/${name}`),
+  );
+  if (options.only !== undefined && !names.includes(options.only)) {
+    console.error(`--only ${options.only}: there are ${names.join(', ')}`);
+    return 2;
+  }
+  /** @type {Expected[]} */
   const expected = JSON.parse(readFileSync(path('expected-differences.json'), 'utf8'));
-  // Also where it is not asked for: it is what the others are compared with.
-  const direct = await runSuite('direct');
   let passed = 0;
   let failed = 0;
-  printRow('target', 'scenarios', 'checks passed', 'checks failed', 'warnings');
-  for (const target of options.only ? [options.only] : Object.keys(targets)) {
-    const results = target === 'direct' ? direct : await runSuite(target).catch(report);
-    const statuses = [...results.values()].flat().map(({ status }) => status);
-    const count = (/** @type {string} */ wanted) => statuses.filter((status) => status === wanted).length;
-    printRow(target, results.size, count('SUCCESS'), count('FAILURE'), count('WARNING'));
+  printRow('target', 'scenarios', 'passed', 'failed', 'warnings', 'different');
+  for (const revision of REVISIONS) {
+    const chosen = Object.keys(targets).filter((name) => {
+      return options.only === undefined || options.only === `${revision.revision}/${name}`;
+    });
+    if (chosen.length === 0) continue;
+    // Also where it is not asked for: it is what the others are compared with.
+    const direct = await runSuite(revision, 'direct');
+    for (const target of chosen) {
+      const name = `${revision.revision}/${target}`;
+      const results = target === 'direct' ? direct : await runSuite(revision, target).catch(report);
+      const excuses = expected.filter(({ targets }) => targets.includes(name));
+      const known = options.scenario ? [] : excuses.flatMap(({ scenarios }) => Object.keys(scenarios));
+      const scenarios = [...new Set([...direct.keys(), ...results.keys(), ...known])];
+      const judged = scenarios.map((scenario) => {
+        const [checks, twins] = [results, direct].map((from) => from.get(scenario) ?? []);
+        const differences = target === 'direct' ? faultsOf(checks) : findDifferences(scenario, checks, twins);
+        return { scenario, differences, problems: problemsOf(scenario, differences, excuses) };
+      });
 
-    const excuses = expected[target] ?? {};
-    const known = options.scenario ? [] : Object.keys(excuses);
-    for (const scenario of new Set([...direct.keys(), ...results.keys(), ...known])) {
-      const [checks, directChecks] = [results, direct].map((from) => from.get(scenario) ?? []);
-      const problems = findProblems(scenario, checks, directChecks, excuses[scenario]);
-      if (problems.length === 0) passed++;
-      else failed++;
-      for (const problem of problems) console.log(`  ${scenario}: ${problem}`);
+      const statuses = [...results.values()].flat().map(({ status }) => status);
+      const count = (/** @type {string} */ wanted) => statuses.filter((status) => status === wanted).length;
+      const different = judged.filter(({ differences }) => differences.length > 0).length;
+      printRow(name, results.size, count('SUCCESS'), count('FAILURE'), count('WARNING'), different);
+      for (const { scenario, problems } of judged) {
+        if (problems.length === 0) passed++;
+        else failed++;
+        for (const problem of problems) console.log(`  ${scenario}: ${problem}`);
+      }
     }
   }
   console.log(`${passed} passed, ${failed} failed`);
@@ -97,28 +117,75 @@ async function main() {
 }
 
 /**
+ * What is wrong without any proxy.
+ *
+ * @param {import('./results.mjs').Check[]} checks
+ * @returns {Difference[]}
+ */
+function faultsOf(checks) {
+  if (!checks.some(({ status }) => status === 'SUCCESS'))
+    return [{ name: 'no check has succeeded', shown: '' }];
+  return checks
+    .filter(({ status }) => status !== 'SUCCESS' && status !== 'INFO')
+    .map(({ id, status, errorMessage }) => ({ name: `${id} ${status}`, shown: errorMessage ?? '' }));
+}
+
+/**
+ * @param {string} scenario
+ * @param {Difference[]} differences
+ * @param {Expected[]} expected
+ */
+function problemsOf(scenario, differences, expected) {
+  const excuses = expected.flatMap(({ why, scenarios }) =>
+    (scenarios[scenario] ?? []).map((name) => ({ name, why })),
+  );
+  const unknown = differences.filter(({ name }) => !excuses.some((excuse) => excuse.name === name));
+  const gone = excuses.filter(({ name }) => !differences.some((difference) => difference.name === name));
+  return [
+    ...unknown.map(({ name, shown }) => `${name}${shown && `: ${shown}`}`),
+    ...gone.map(({ name, why }) => `expected, but not so any more: ${name} (${why})`),
+  ];
+}
+
+/**
+ * @param {Revision} revision
  * @param {string} target
  * @returns {Promise<Results>}
  */
-async function runSuite(target) {
-  const directory = join(scratch, target);
-  mkdirSync(directory);
+async function runSuite({ revision, era, scenarios }, target) {
+  const directory = join(scratch, revision, target);
+  mkdirSync(directory, { recursive: true });
   const processes = new Processes(directory, interruption.signal);
   try {
-    const url = await targets[target](processes, directory);
+    const url = await targets[target](era, processes, directory);
     const output = join(directory, 'results');
     const printed = await processes.run('suite', [
       ...['--import', new URL('node20.mjs', import.meta.url).href, suite, 'server', '--url', url],
-      ...['--suite', 'all', '--spec-version', REVISION, '--timeout', String(SCENARIO_MS), '-o', output],
+      ...['--suite', 'all', '--spec-version', revision, '--timeout', String(SCENARIO_MS), '-o', output],
       ...(options.scenario ? ['--scenario', options.scenario] : []),
     ]);
     const results = readResults(output);
-    const wanted = options.scenario ? 1 : SCENARIOS;
+    const wanted = options.scenario ? 1 : scenarios;
     if (results.size === wanted) return results;
     throw new Error(`the suite has run ${results.size} of ${wanted} scenarios:\n${printed.slice(-2000)}`);
   } finally {
     await processes.stop();
   }
+}
+
+/**
+ * @param {Era} serverEra
+ * @returns {typeof targets}
+ */
+function throughProxy(serverEra) {
+  return {
+    [`${serverEra}-http`]: async (_era, processes, directory) => {
+      const url = await processes.serve('fixture', [fixture, serverEra, 'http']);
+      return serveProxy(processes, directory, { url });
+    },
+    [`${serverEra}-stdio`]: (_era, processes, directory) =>
+      serveProxy(processes, directory, { command: process.execPath, args: [fixture, serverEra, 'stdio'] }),
+  };
 }
 
 /**
@@ -147,7 +214,7 @@ function report(error) {
 
 /** @param {(string | number)[]} cells */
 function printRow(...[target, ...counts]) {
-  console.log(String(target).padEnd(12) + counts.map((cell) => String(cell).padStart(15)).join(''));
+  console.log(String(target).padEnd(24) + counts.map((cell) => String(cell).padStart(11)).join(''));
 }
 
 /** @param {string} relative */

@@ -1,11 +1,20 @@
+import { elicit, requiredString } from './asking.mjs';
 import { PNG } from './media.mjs';
+import { find, Refusal } from './refusal.mjs';
 
 /** What `completion/complete` has to offer, whichever argument it is asked for. */
 export const ARGUMENT_VALUES = ['test', 'tested', 'testing', 'toast'];
 
-/** @import { Prompt, PromptMessage } from '@modelcontextprotocol/sdk/types.js' */
+/**
+ * @import { Prompt, PromptMessage } from '@modelcontextprotocol/sdk/types.js'
+ * @import { Call } from './tools.mjs'
+ */
 
-/** @type {(Prompt & { messages: (given: Record<string, string>) => PromptMessage[] })[]} */
+/**
+ * @type {(Prompt & {
+ *   messages: (given: Record<string, string>, call: Pick<Call, 'ask'>) => PromptMessage[] | Promise<PromptMessage[]>,
+ * })[]}
+ */
 export const prompts = [
   {
     name: 'test_simple_prompt',
@@ -47,7 +56,28 @@ export const prompts = [
       user({ type: 'text', text: 'Please analyze the image above.' }),
     ],
   },
+  {
+    name: 'test_input_required_result_prompt',
+    description: 'Asks the user what it is about',
+    async messages(_given, { ask }) {
+      const question = elicit('What context should the prompt use?', requiredString('context'));
+      const { user_context } = await ask({ user_context: question });
+      return [user({ type: 'text', text: `Context: ${user_context.content?.context}` })];
+    },
+  },
 ];
+
+/**
+ * @param {string} name
+ * @param {Record<string, string>} given
+ * @param {Pick<Call, 'ask'>} call
+ */
+export async function getPrompt(name, given, call) {
+  const prompt = find(prompts, name, 'prompt');
+  const missing = prompt.arguments?.find((argument) => argument.required && !(argument.name in given));
+  if (missing) throw new Refusal(`Prompt ${name} needs the argument ${missing.name}`);
+  return { messages: await prompt.messages(given, call) };
+}
 
 /**
  * @param {PromptMessage['content']} content

@@ -1,7 +1,5 @@
-import { McpError } from '@modelcontextprotocol/sdk/types.js';
 import { PNG } from './media.mjs';
-
-const RESOURCE_NOT_FOUND = -32002;
+import { Refusal } from './refusal.mjs';
 
 export const resources = [
   {
@@ -30,13 +28,16 @@ const bodies = {
   'test://watched-resource': { text: 'Nothing has changed yet.' },
 };
 
-/** @param {string} uri */
-export function readResource(uri) {
+/**
+ * @param {string} uri
+ * @param {number} notFound the code that the era has for a resource that is not there
+ */
+export function readResource(uri, notFound) {
   const resource = resources.find((candidate) => candidate.uri === uri);
   if (resource) return { contents: [{ uri, mimeType: resource.mimeType, ...bodies[uri] }] };
 
   const id = /^test:\/\/template\/([^/]+)\/data$/.exec(uri)?.[1];
-  if (id === undefined) throw new McpError(RESOURCE_NOT_FOUND, 'Resource not found', { uri });
+  if (id === undefined) throw new Refusal('Resource not found', notFound, { uri });
   const text = JSON.stringify({ id, templateTest: true, data: `Data for ID: ${id}` });
   return { contents: [{ uri, mimeType: 'application/json', text }] };
 }

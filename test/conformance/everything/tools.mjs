@@ -1,24 +1,32 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PNG, WAV } from './media.mjs';
-import { contactSchema, defaultsSchema, enumsSchema, userSchema } from './schemas.mjs';
+import { asking } from './asking.mjs';
+import { embed, image, text } from './content.mjs';
+import { WAV } from './media.mjs';
+import { contactSchema } from './schemas.mjs';
 
 const PAUSE_MS = 50;
 
-/** @import * as mcp from '@modelcontextprotocol/sdk/types.js' */
+/**
+ * @import { CallToolResult, LoggingLevel, Tool as Definition } from '@modelcontextprotocol/sdk/types.js'
+ * @import { Question } from './asking.mjs'
+ */
 
 /**
- * What a tool may do during its call; all of it belongs to that call, and goes out on its stream.
+ * What a tool may do during its call. A server of either era gives it the means of its own.
  *
  * @typedef {object} Call
  * @property {(progress: number, total: number) => Promise<void>} progress nothing without a progress token
- * @property {(level: mcp.LoggingLevel, data: string) => Promise<void>} log
- * @property {(request: mcp.CreateMessageRequestParamsBase) => Promise<mcp.CreateMessageResult>} sample
- * @property {(request: mcp.ElicitRequestFormParams) => Promise<mcp.ElicitResult>} elicit
- * @property {() => void} closeStream leaves it to the client to come back for the rest; nothing on stdio
+ * @property {(level: LoggingLevel, data: string) => Promise<void>} log
+ * @property {(questions: Record<string, Question>) => Promise<Record<string, any>>} ask all at once. A modern server
+ *   ends the call here and runs it anew, from its start, when the answers have come
+ * @property {() => Record<string, unknown>} capabilities what the client can be asked for
+ * @property {(list: 'prompts' | 'tools') => Promise<void>} changed tells whoever listens
+ * @property {() => void} closeStream leaves it to the client to come back for the rest; nothing where no stream can be
+ *   resumed
  *
- * @typedef {Omit<mcp.Tool, 'inputSchema'> & {
+ * @typedef {Omit<Definition, 'inputSchema'> & {
  *   inputSchema?: object,
- *   call: (given: Record<string, string>, call: Call) => mcp.CallToolResult | Promise<mcp.CallToolResult>,
+ *   call: (given: Record<string, string>, call: Call) => CallToolResult | Promise<CallToolResult>,
  * }} Tool
  */
 
@@ -70,6 +78,14 @@ export const tools = [
     },
   },
   {
+    name: 'test_logging_tool',
+    description: 'Logs one message',
+    async call(_given, { log }) {
+      await log('info', 'Only who asked for it hears this');
+      return text('One message was logged.');
+    },
+  },
+  {
     name: 'test_tool_with_progress',
     description: 'Reports its progress three times',
     async call(_given, { progress }) {
@@ -100,73 +116,36 @@ export const tools = [
     },
   },
   {
-    name: 'test_sampling',
-    description: 'Has the model of the client answer a prompt',
-    inputSchema: requiredString('prompt'),
-    async call({ prompt }, { sample }) {
-      const { content } = await sample({
-        messages: [{ role: 'user', content: { type: 'text', text: prompt } }],
-        maxTokens: 100,
-      });
-      return text(`LLM response: ${content.type === 'text' ? content.text : content.type}`);
-    },
-  },
-  {
-    name: 'test_elicitation',
-    description: 'Asks the user for a name and an address',
-    inputSchema: requiredString('message'),
-    async call({ message }, { elicit }) {
-      const answer = await elicit({ message, requestedSchema: userSchema });
-      return text(`User response: action=${answer.action}, content=${JSON.stringify(answer.content)}`);
-    },
-  },
-  {
-    name: 'test_elicitation_sep1034_defaults',
-    description: 'Asks the user, with a default for each kind of field',
-    call: (_given, { elicit }) =>
-      report(elicit({ message: 'Keep or change these', requestedSchema: defaultsSchema })),
-  },
-  {
-    name: 'test_elicitation_sep1330_enums',
-    description: 'Asks the user to choose, in each way there is',
-    call: (_given, { elicit }) => report(elicit({ message: 'Choose', requestedSchema: enumsSchema })),
-  },
-  {
     name: 'json_schema_2020_12_tool',
     description: 'Has an input schema with many keywords of JSON Schema 2020-12',
     inputSchema: contactSchema,
     call: (given) => text(JSON.stringify(given)),
   },
+  {
+    name: 'test_header_param',
+    description: 'Has an argument that is repeated in a header',
+    inputSchema: {
+      type: 'object',
+      properties: { region: { type: 'string', 'x-mcp-header': 'Region' } },
+      required: ['region'],
+    },
+    call: ({ region }) => text(`Region: ${region}`),
+  },
+  {
+    name: 'test_trigger_tool_change',
+    description: 'Tells that the tools have changed',
+    async call(_given, { changed }) {
+      await changed('tools');
+      return text('The tools have changed.');
+    },
+  },
+  {
+    name: 'test_trigger_prompt_change',
+    description: 'Tells that the prompts have changed',
+    async call(_given, { changed }) {
+      await changed('prompts');
+      return text('The prompts have changed.');
+    },
+  },
+  ...asking,
 ];
-
-/** @type {mcp.ImageContent} */
-const image = { type: 'image', data: PNG, mimeType: 'image/png' };
-
-/**
- * @param {string} value
- * @returns {mcp.CallToolResult}
- */
-function text(value) {
-  return { content: [{ type: 'text', text: value }] };
-}
-
-/**
- * @param {string} uri
- * @param {string} mimeType
- * @param {string} body
- * @returns {mcp.EmbeddedResource}
- */
-function embed(uri, mimeType, body) {
-  return { type: 'resource', resource: { uri, mimeType, text: body } };
-}
-
-/** @param {Promise<mcp.ElicitResult>} answer */
-async function report(answer) {
-  const { action, content } = await answer;
-  return text(`Elicitation completed: action=${action}, content=${JSON.stringify(content)}`);
-}
-
-/** @param {string} name */
-function requiredString(name) {
-  return { type: 'object', properties: { [name]: { type: 'string' } }, required: [name] };
-}

@@ -1,27 +1,58 @@
 import { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import * as mcp from '@modelcontextprotocol/sdk/types.js';
-import { ARGUMENT_VALUES, prompts } from './prompts.mjs';
+import { ARGUMENT_VALUES, getPrompt, prompts } from './prompts.mjs';
+import { find, Refusal } from './refusal.mjs';
 import { readResource, resources, resourceTemplates } from './resources.mjs';
 import { tools } from './tools.mjs';
+
+/**
+ * @import { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/protocol.js'
+ * @import { Call } from './tools.mjs'
+ */
 
 const CAPABILITIES = {
   completions: {},
   logging: {},
-  prompts: {},
+  prompts: { listChanged: true },
   resources: { subscribe: true },
-  tools: {},
+  tools: { listChanged: true },
 };
 
 /** What the client has to be told only once it asks for it: a lost `logging/setLevel` shows as lost messages. */
 const DEFAULT_LOG_LEVEL = 'warning';
 
-/** A server for one session. */
+const RESOURCE_NOT_FOUND = -32002;
+
+/** What a client must be able to do to be asked, and what it answers then. */
+const QUESTIONS = {
+  'elicitation/create': { capability: 'elicitation', answer: mcp.ElicitResultSchema },
+  'roots/list': { capability: 'roots', answer: mcp.ListRootsResultSchema },
+  'sampling/createMessage': { capability: 'sampling', answer: mcp.CreateMessageResultSchema },
+};
+
+/** A server of revision 2025-11-25 for one session. What it needs to know it asks by requests of its own. */
 export function createServer() {
   // The high-level class makes input schemas from zod, but the suite wants its own JSON Schema back to the letter.
   const server = new Server({ name: 'everything', version: '1.0.0' }, { capabilities: CAPABILITIES });
   const severities = mcp.LoggingLevelSchema.options;
   let threshold = severities.indexOf(DEFAULT_LOG_LEVEL);
   const subscriptions = new Set();
+
+  /** @returns {Record<string, unknown>} */
+  const capabilities = () => ({ ...server.getClientCapabilities() });
+
+  /**
+   * @param {RequestHandlerExtra<mcp.ServerRequest, mcp.ServerNotification>} extra
+   * @returns {Call['ask']}
+   */
+  const asker = (extra) => async (questions) => {
+    const answers = Object.entries(questions).map(async ([key, question]) => {
+      const { capability, answer } = QUESTIONS[question.method];
+      if (!(capability in capabilities())) throw new Error(`The client has not declared ${capability}`);
+      return [key, await extra.sendRequest(/** @type {mcp.ServerRequest} */ (question), answer)];
+    });
+    return Object.fromEntries(await Promise.all(answers));
+  };
 
   server.setRequestHandler(mcp.SetLevelRequestSchema, ({ params }) => {
     threshold = severities.indexOf(params.level);
@@ -51,8 +82,9 @@ export function createServer() {
             params: { level, logger: tool.name, data },
           });
         },
-        sample: (request) => server.createMessage(request, { relatedRequestId: extra.requestId }),
-        elicit: (request) => server.elicitInput(request, { relatedRequestId: extra.requestId }),
+        ask: asker(extra),
+        capabilities,
+        changed: (list) => (list === 'tools' ? server.sendToolListChanged() : server.sendPromptListChanged()),
         closeStream: () => extra.closeSSEStream?.(),
       });
     } catch (error) {
@@ -62,7 +94,9 @@ export function createServer() {
 
   server.setRequestHandler(mcp.ListResourcesRequestSchema, () => ({ resources }));
   server.setRequestHandler(mcp.ListResourceTemplatesRequestSchema, () => ({ resourceTemplates }));
-  server.setRequestHandler(mcp.ReadResourceRequestSchema, ({ params }) => readResource(params.uri));
+  server.setRequestHandler(mcp.ReadResourceRequestSchema, ({ params }) =>
+    readResource(params.uri, RESOURCE_NOT_FOUND),
+  );
 
   server.setRequestHandler(mcp.SubscribeRequestSchema, ({ params }) => {
     subscriptions.add(params.uri);
@@ -71,7 +105,7 @@ export function createServer() {
 
   server.setRequestHandler(mcp.UnsubscribeRequestSchema, ({ params }) => {
     // A server need not mind, but then nobody would see that the subscription had been lost on its way here.
-    if (!subscriptions.delete(params.uri)) throw invalid(`No subscription to ${params.uri}`);
+    if (!subscriptions.delete(params.uri)) throw new Refusal(`No subscription to ${params.uri}`);
     return {};
   });
 
@@ -79,13 +113,9 @@ export function createServer() {
     prompts: prompts.map(({ messages: _, ...prompt }) => prompt),
   }));
 
-  server.setRequestHandler(mcp.GetPromptRequestSchema, ({ params }) => {
-    const prompt = find(prompts, params.name, 'prompt');
-    const given = params.arguments ?? {};
-    const missing = prompt.arguments?.find(({ name, required }) => required && !(name in given));
-    if (missing) throw invalid(`Prompt ${prompt.name} needs the argument ${missing.name}`);
-    return { messages: prompt.messages(given) };
-  });
+  server.setRequestHandler(mcp.GetPromptRequestSchema, ({ params }, extra) =>
+    getPrompt(params.name, params.arguments ?? {}, { ask: asker(extra) }),
+  );
 
   server.setRequestHandler(mcp.CompleteRequestSchema, ({ params: { argument } }) => {
     const values = ARGUMENT_VALUES.filter((value) => value.startsWith(argument.value));
@@ -93,21 +123,4 @@ export function createServer() {
   });
 
   return server;
-}
-
-/**
- * @template {{ name: string }} Item
- * @param {Item[]} items
- * @param {string} name
- * @param {string} kind
- */
-function find(items, name, kind) {
-  const item = items.find((candidate) => candidate.name === name);
-  if (!item) throw invalid(`Unknown ${kind}: ${name}`);
-  return item;
-}
-
-/** @param {string} message */
-function invalid(message) {
-  return new mcp.McpError(mcp.ErrorCode.InvalidParams, message);
 }

@@ -168,10 +168,10 @@ export class SessionProxy {
       routes.set(METADATA_PATH, metadata).set(`${METADATA_PATH}${listen.path}`, metadata);
     }
     this.#listener = new Listener(listen, routes, auth.jwt && challengeOf(auth.jwt));
-    const { address, family, port } = await this.#listener.listen();
-    const host = family === 'IPv6' ? `[${address}]` : address;
-    this.#store.processes.setUrl(this.#instance, `http://${host}:${port}`);
-    return `http://${host}:${port}${listen.path}`;
+    const { address, port } = await this.#listener.listen();
+    const at = (host: string) => `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+    this.#store.processes.setUrl(this.#instance, at(reachable(address)));
+    return `${at(address)}${listen.path}`;
   }
 
   /** What every edge needs to tell clients and their sessions. */
@@ -243,10 +243,18 @@ export class SessionProxy {
 
 /** Answers programs that watch over this one; while it stops, the listener answers for it. */
 function sayStatus(status: string): Handler {
-  return (_, response) => {
+  const handler: Handler = (_, response) => {
     response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify({ status }));
     return Promise.resolve();
   };
+  handler.anyHost = true;
+  return handler;
+}
+
+/** Where this machine reaches a listener; one on all addresses is on loopback as well. */
+function reachable(address: string): string {
+  if (address === '0.0.0.0') return '127.0.0.1';
+  return address === '::' ? '::1' : address;
 }
 
 /** Folders of sessions stand beside the store, in a folder of its name. */

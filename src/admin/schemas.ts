@@ -70,7 +70,10 @@ export const newSession = z
     ttlSeconds: seconds.exactOptional(),
     onTimeout: onTimeout.exactOptional(),
     state: fields.exactOptional().describe('State to begin with.'),
-    bind: z.boolean().exactOptional().describe('Start its servers now.'),
+    bind: z
+      .union([z.boolean(), z.literal('atomic')])
+      .exactOptional()
+      .describe('Start its servers now; atomic: all of them, or make no session.'),
   })
   .meta({ id: 'NewSession' });
 

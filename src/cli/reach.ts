@@ -49,7 +49,7 @@ async function urlOfLive(file: string): Promise<string | undefined> {
   try {
     for (const end = Date.now() + PATIENCE; ;) {
       const live = store.processes.instances().filter(({ mark }) => isRunning(mark));
-      const [url, ...others] = live.flatMap((instance) => instance.url ?? []).map(fromHere);
+      const [url, ...others] = live.flatMap((instance) => instance.url ?? []);
       if (url !== undefined && others.length > 0) {
         throw new ProxyError(
           'INVALID_PARAMS',
@@ -70,9 +70,4 @@ async function urlOfLive(file: string): Promise<string | undefined> {
   } finally {
     store.close();
   }
-}
-
-/** An address that stands for all of a machine's own is none to call. */
-function fromHere(url: string): string {
-  return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
 }

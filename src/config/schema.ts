@@ -68,6 +68,14 @@ const sessions = z.strictObject({
     .record(z.string(), z.json())
     .default({})
     .describe('State of a new session; app: and user: keys too.'),
+  stateTtl: z
+    .strictObject({
+      app: duration().optional().describe('app: keys.'),
+      user: duration().optional().describe('user: keys.'),
+      session: duration().optional().describe('Keys without a prefix.'),
+    })
+    .default({})
+    .describe('Time after its last change at which a value is deleted, by level; without it, never.'),
   events: z
     .strictObject({
       keep: count(1).default(1000).describe('Events kept of a session.'),
@@ -170,6 +178,11 @@ const server = z
           .describe('A request without answer or progress; waiting for the user does not count.'),
       })
       .prefault({}),
+    healthCheck: duration()
+      .optional()
+      .describe(
+        'A connection that was not used for so long is pinged before a call, and replaced if it does not answer.',
+      ),
     concurrency: count(1)
       .optional()
       .describe('Tool calls of one connection at a time; without it there is no limit.'),
@@ -209,24 +222,38 @@ const servers = z.record(
   server,
 );
 
-export const configSchema = z.strictObject({
-  $schema: z.string().optional(),
-  listen: listen.prefault({}),
-  auth: auth
-    .prefault({})
-    .describe('Who may call. Without it, everybody on this machine is one local principal.'),
-  store: z
-    .string()
-    .min(1)
-    .optional()
-    .describe("SQLite file; relative to this file. Default: the user's state folder."),
-  sessions: sessions.prefault({}),
-  clients: clientsSchema
-    .default({})
-    .describe('How clients name their conversation, besides those known to the proxy and before them.'),
-  servers: servers.optional().describe('The MCP servers, by name.'),
-  mcpServers: servers.optional().describe('The same key under the name that MCP clients use.'),
-});
+export const configSchema = z
+  .strictObject({
+    $schema: z.string().optional(),
+    listen: listen.prefault({}),
+    auth: auth
+      .prefault({})
+      .describe('Who may call. Without it, everybody on this machine is one local principal.'),
+    store: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("SQLite file; relative to this file. Default: the user's state folder."),
+    sessions: sessions.prefault({}),
+    clients: clientsSchema
+      .default({})
+      .describe('How clients name their conversation, besides those known to the proxy and before them.'),
+    servers: servers.optional().describe('The MCP servers, by name.'),
+    mcpServers: servers.optional().describe('The same key under the name that MCP clients use.'),
+  })
+  .superRefine(({ servers: one = {}, mcpServers: other = {} }, context) => {
+    const names = [...Object.keys(one), ...Object.keys(other)];
+    for (const name of names) {
+      const shorter = names.find((begin) => name.startsWith(`${begin}__`));
+      if (shorter === undefined) continue;
+      const message = `begins like the tools of "${shorter}", as clients see them: choose a name without __`;
+      context.addIssue({
+        code: 'custom',
+        path: [Object.hasOwn(one, name) ? 'servers' : 'mcpServers', name],
+        message,
+      });
+    }
+  });
 
 export type ListenConfig = z.output<typeof listen>;
 export type SessionsConfig = z.output<typeof sessions>;
@@ -237,7 +264,7 @@ type ServerEntry = z.output<typeof server>;
 
 interface CommonServerConfig
   extends
-    Pick<ServerEntry, 'scope' | 'tools' | 'timeouts' | 'retry' | 'maxMessage' | 'preset'>,
+    Pick<ServerEntry, 'scope' | 'tools' | 'timeouts' | 'healthCheck' | 'retry' | 'maxMessage' | 'preset'>,
     RecoveryConfig {
   name: string;
   concurrency: number;

@@ -1,8 +1,9 @@
 /**
  * `${NAME}` and `${NAME:-default}` in any text of the config come from the environment; `$${` is a plain `${`.
- * Names with a dot, like `${session.dir}`, are filled in later, when a server starts, and so is `${item}` in its steps.
+ * Names with a dot, like `${session.dir}`, are filled in later, when a server starts, and so are their
+ * `$${` and the `${item}` of its steps.
  */
-const VARIABLE = /\$\$\{|\$\{(?!item\})([A-Za-z_]\w*)(?::-([^}]*))?\}/g;
+const VARIABLE = /\$\$\{(?![a-z]+\.[a-z.]+\})|\$\{(?!item\})([A-Za-z_]\w*)(?::-([^}]*))?\}/g;
 
 /** Names whose values are secrets, in whatever part of the config they stand. */
 const SECRET_NAME = /token|key|secret|pass|auth|cred|cookie/i;
@@ -34,7 +35,8 @@ export function fillVariables(value: unknown, env: Environment): Filled {
   const fill = (part: unknown, path: string[]): unknown => {
     if (typeof part === 'string') {
       const text = fillText(part, path);
-      if (isSecretPlace(path)) filled.secrets.push(text, text.replace(/^\w+ /, ''));
+      if (isSecretPlace(path) && !(text === part && isPlainWord(path, text)))
+        filled.secrets.push(text, text.replace(/^\w+ /, ''));
       return text;
     }
     if (Array.isArray(part)) return part.map((item, index) => fill(item, [...path, String(index)]));
@@ -44,6 +46,15 @@ export function fillVariables(value: unknown, env: Environment): Filled {
 
   filled.value = fill(value, []);
   return filled;
+}
+
+/**
+ * A word or a small number that is written out under a name in `env` that tells of no secret, like
+ * `NODE_ENV: production`: to cut it out of every text would hide what the texts are about.
+ */
+function isPlainWord(path: string[], text: string): boolean {
+  const [holder, key = ''] = path.slice(-2);
+  return holder === 'env' && !SECRET_NAME.test(key) && /^([a-z]{1,12}|[A-Z]{1,12}|\d{1,5})$/.test(text);
 }
 
 /** Tokens are secrets, and so may be whatever stands in `env` and `headers`. */

@@ -1,7 +1,8 @@
 import type { LocalServerConfig } from '../config/schema.js';
 import { ProxyError } from '../errors.js';
 
-const PLACEHOLDER = /\$\{([a-z]+\.[a-z.]+)\}/g;
+/** A second dollar in front leaves the placeholder as it is written. */
+const PLACEHOLDER = /\$?\$\{([a-z]+\.[a-z.]+)\}/g;
 
 /**
  * A local server's command line, environment and folder with `${session.…}` filled in.
@@ -12,7 +13,8 @@ export function fillTemplates(
   variables: Readonly<Record<string, string>>,
 ): Pick<LocalServerConfig, 'command' | 'args' | 'env' | 'cwd'> {
   const fill = (text: string) =>
-    text.replace(PLACEHOLDER, (_, name: string) => {
+    text.replace(PLACEHOLDER, (match, name: string) => {
+      if (match.startsWith('$$')) return match.slice(1);
       const value = variables[name];
       if (value !== undefined) return value;
       const known = Object.keys(variables).map((key) => `\${${key}}`);

@@ -23,6 +23,9 @@ export interface BindingOptions {
   audience: Audience;
 }
 
+/** How long a server may take to answer a ping, milliseconds. */
+const PING_WAIT = 5000;
+
 /** What a start needs from the session that asks for it. */
 export interface Starter {
   context: ConnectContext;
@@ -54,6 +57,7 @@ export class Binding {
   /** Takes back a start under way. */
   #unwanted = new AbortController();
   #running = 0;
+  #usedAt = 0;
   readonly #queue: (() => void)[] = [];
   readonly #checkpoints: Checkpoints;
   #stopClock: () => void = () => {};
@@ -102,6 +106,24 @@ export class Binding {
     if (this.live) return;
     this.#starting ??= this.#start(starter).finally(() => (this.#starting = undefined));
     await this.#starting;
+  }
+
+  /** Asks a server that was not used for `healthCheck` whether it is still there; one that is not is stopped. */
+  async check(): Promise<void> {
+    const { clock } = this.#options;
+    const { healthCheck } = this.config;
+    const live = this.#live;
+    if (!live || healthCheck === undefined || clock.now() - this.#usedAt < healthCheck) return;
+    let stop = () => {};
+    const late = new Promise<boolean>((resolve) => (stop = clock.after(PING_WAIT, () => resolve(false))));
+    // Whatever it answers, it is there.
+    const answered = this.#send('ping', undefined).then(
+      () => true,
+      () => false,
+    );
+    const well = await Promise.race([answered, late]);
+    stop();
+    if (!well && this.#live === live) await this.release('did not answer a ping', true);
   }
 
   /**
@@ -204,6 +226,7 @@ export class Binding {
   }
 
   #send(method: string, params: Fields | undefined, exchange?: Exchange): Promise<Outcome> {
+    this.#usedAt = this.#options.clock.now();
     if (this.#live) return this.#live.calls.call(method, params, exchange);
     if (this.#lostState !== undefined)
       return Promise.reject(new StateLost(this.config.name, this.#lostState));
@@ -245,6 +268,7 @@ export class Binding {
     const live = { connection, calls };
     this.#live = live;
     this.#lostState = undefined;
+    this.#usedAt = clock.now();
     connection.listen({
       onmessage: (message, cause) => calls.receive(message, cause),
       onfailed: (id, error) => calls.failed(id, error),

@@ -79,9 +79,7 @@ export class SessionManager {
 
   /** Requests under way in all sessions. */
   get inFlight(): number {
-    let sum = 0;
-    for (const session of this.#running) sum += session.inFlight;
-    return sum;
+    return [...this.#running].reduce((sum, { inFlight }) => sum + inFlight, 0);
   }
 
   // -- making ----------------------------------------------------------------------------------------------------
@@ -301,6 +299,10 @@ export class SessionManager {
     for (const session of this.#sessions.values()) {
       const listening = session.history.followed || session.clients.listening;
       if (!this.#running.has(session) && session.expiresAt <= now && !listening) this.#drop(session);
+    }
+    for (const level of ['app', 'user', 'session'] as const) {
+      const ttl = config.stateTtl[level];
+      if (ttl !== undefined) store.state.expire(level, now - ttl);
     }
     this.onsweep(config.retention);
     this.answers.sweep();

@@ -25,8 +25,8 @@ export interface NewSession extends Pick<CreateOptions, 'name' | 'servers' | 'on
   ttlSeconds?: number;
   /** State to begin with; laid over the configured defaults. */
   state?: Fields;
-  /** Start its servers now. */
-  bind?: boolean;
+  /** Start its servers now; `atomic`: all of them, or there is no session and no server. */
+  bind?: boolean | 'atomic';
 }
 
 export interface ListQuery {
@@ -58,7 +58,7 @@ export class SessionOperations {
 
   // -- making and finding ----------------------------------------------------------------------------------------
 
-  /** @throws {ProxyError} SESSION_EXISTS, SESSION_NAME_INVALID, SESSION_LIMIT, NOT_FOUND */
+  /** @throws {ProxyError} SESSION_EXISTS, SESSION_NAME_INVALID, SESSION_LIMIT, NOT_FOUND, SERVER_UNAVAILABLE */
   async create(who: Principal, options: NewSession = {}): Promise<SessionView> {
     const { name, scope = 'agent' } = options;
     if (name !== undefined && this.#finder.byName(who, name, scope)) {
@@ -293,12 +293,13 @@ export class SessionOperations {
     try {
       for (const [key, value] of Object.entries(state))
         session.values.set(key, laidOver(session.values.get(key)?.value, value));
+      if (bind === 'atomic') await session.servers.startAll();
     } catch (error) {
       await this.#manager.close(session, ON_REQUEST);
       await this.#manager.purge(session.id);
       throw error;
     }
-    if (bind) await session.servers.start();
+    if (bind === true) await session.servers.start();
     return session;
   }
 

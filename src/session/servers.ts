@@ -123,12 +123,21 @@ export class Servers {
     const binding = this.#options.bindings.acquire(this.#holder, config, this.#held);
     if (config.scope === 'call') this.#passing.add(binding);
     try {
+      await binding.check();
       if (binding.live) this.#settle();
       else await this.#start(binding, client);
       return await job(binding);
     } finally {
       if (this.#passing.delete(binding)) await binding.release('was stopped after the call');
     }
+  }
+
+  /** Starts all servers, or fails with the first failure. @throws {ProxyError} SERVER_UNAVAILABLE */
+  async startAll(): Promise<void> {
+    const ready = () => Promise.resolve();
+    const starts = this.configs().map((config) => this.use(config, this.#client, ready));
+    const failure = (await Promise.allSettled(starts)).find((start) => start.status === 'rejected');
+    if (failure) throw failure.reason;
   }
 
   /** Starts servers that are not running; failures are logged and met again by the request that needs the server. */

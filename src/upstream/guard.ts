@@ -18,10 +18,10 @@ export function isLoopback(host: string): boolean {
  * needs no header.
  * @throws {ProxyError} FORBIDDEN_HOST, FORBIDDEN_ORIGIN
  */
-export function checkCaller(request: IncomingMessage, config: ListenConfig): void {
+export function checkCaller(request: IncomingMessage, config: ListenConfig, anyHost = false): void {
   const hosts = headerValues(request, 'host');
   const [host = ''] = hosts;
-  if (hosts.length !== 1 || !isAllowedHost(host, config)) {
+  if (hosts.length !== 1 || !(anyHost || isAllowedHost(host, config))) {
     throw new ProxyError(
       'FORBIDDEN_HOST',
       `The Host "${host}" is not allowed here. Use localhost or 127.0.0.1, or add it to listen.allowedHosts.`,

@@ -17,6 +17,8 @@ export interface Handler {
   (request: IncomingMessage, response: ServerResponse, path: string): Promise<void>;
   /** Answers with a failure, also one from before it was asked; by default as a JSON-RPC error. */
   refuse?: (response: ServerResponse, error: ProxyError) => void;
+  /** Answers whatever Host is asked for: a probe calls by an address, and learns nothing but that somebody is there. */
+  anyHost?: boolean;
 }
 
 /** Handlers by path. One that ends with a slash takes all below it, and is given what follows. */
@@ -95,7 +97,7 @@ export class Listener {
     const [path = ''] = (request.url ?? '').split('?');
     const [handler, rest] = this.#find(path);
     try {
-      checkCaller(request, this.#config);
+      checkCaller(request, this.#config, handler?.anyHost);
       if (this.#draining)
         throw new ProxyError('SHUTTING_DOWN', 'The proxy is shutting down. Try again in a moment.');
       if (!handler)

@@ -41,3 +41,9 @@ test('C3 a port that is none is refused by the config', () => {
 test('C4 a secret of the wrong type is not shown', () => {
   expect(refusal('servers: { one: { command: x, env: { API_KEY: 123456789 } } }')).not.toContain('123456789');
 });
+
+test('a server whose name begins like the tools of another is refused', () => {
+  expect(refusal('servers:\n  a: { command: x }\nmcpServers:\n  a__b: { command: y }\n')).toMatch(
+    /mcpServers\.a__b: begins like the tools of "a", as clients see them: choose a name without __/,
+  );
+});

@@ -13,6 +13,7 @@ test.each<[string, Record<string, string>, string]>([
   ['${A}', { A: '' }, ''],
   ['${A:-http://x:1/y?z}', {}, 'http://x:1/y?z'],
   ['$${A}', { A: 'x' }, '${A}'],
+  ['$${session.id}', {}, '$${session.id}'],
   ['$${A:-b}', {}, '${A:-b}'],
   ['$A $ $$ {A} ${} ${1a} ${a-b}', { A: 'x' }, '$A $ $$ {A} ${} ${1a} ${a-b}'],
   ['${session.dir}/${session.id}/${session.name}', {}, '${session.dir}/${session.id}/${session.name}'],
@@ -57,6 +58,15 @@ test('whatever stands in env and headers may be a secret, also when it is writte
     {},
   );
   expect(new Set(secrets)).toEqual(new Set(['written-out', 'Bearer abc.def', 'abc.def', 'text/html']));
+});
+
+test('a plain word that is written out in env under a plain name hides nothing in the logs', () => {
+  const written = (env: Record<string, string>) => fillVariables({ env }, { MODE: 'production' }).secrets;
+  expect(written({ NODE_ENV: 'production', LOG_LEVEL: 'debug', PORT: '8080', TZ: 'UTC' })).toEqual([]);
+  expect(written({ DB_PASSWORD: 'production' })).toContain('production');
+  expect(written({ NODE_ENV: '${MODE}' })).toContain('production');
+  expect(written({ OPAQUE: 'qwertyuiopasdf' })).toContain('qwertyuiopasdf');
+  expect(written({ OPAQUE: 'a1b2c3' })).toContain('a1b2c3');
 });
 
 test('after loading a config its secrets are in no text that is logged', () => {

@@ -12,6 +12,11 @@ function config(entry: Record<string, unknown>): LocalServerConfig {
   return server;
 }
 
+test('a placeholder with a second dollar in front stays as it is written', () => {
+  const filled = fillTemplates(config({ command: 'x', args: ['$${session.id} ${session.id}'] }), variables);
+  expect(filled.args).toEqual(['${session.id} ses_1']);
+});
+
 test('command, arguments, environment and folder are filled in', () => {
   const filled = fillTemplates(
     config({

@@ -150,7 +150,7 @@ test('foreign Hosts and Origins are refused on every path and method, and loopba
     [own, 'Origin: chrome-extension://abc'],
   ];
   for (const headers of foreign) {
-    for (const path of ['/mcp', '/health', '/nowhere']) {
+    for (const path of ['/mcp', '/nowhere']) {
       const answer = await raw(proxy.url, post([...headers, session], PING, path));
       expect([headers, path, statusOf(answer)]).toEqual([headers, path, 403]);
     }
@@ -161,6 +161,13 @@ test('foreign Hosts and Origins are refused on every path and method, and loopba
       );
       expect([headers, method, statusOf(answer)]).toEqual([headers, method, 403]);
     }
+  }
+  // A container's probe calls by an address; a page still does not.
+  for (const path of ['/health', '/ready']) {
+    const probe = (origin = '') =>
+      raw(proxy.url, `GET ${path} HTTP/1.1\r\nHost: 10.1.2.3:8808\r\nConnection: close\r\n${origin}\r\n`);
+    expect([path, statusOf(await probe())]).toEqual([path, 200]);
+    expect([path, statusOf(await probe('Origin: http://rebound.example\r\n'))]).toEqual([path, 403]);
   }
   for (const headers of [
     [own],

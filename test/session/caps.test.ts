@@ -89,6 +89,21 @@ test('G4 a paused session whose time to live ends in closing is closed by the sw
   expect(world.manager.byName(principal.id, 'work')).toBeUndefined();
 });
 
+test('T10 values are deleted when nobody changed them for the time of their level, and the session stays', async () => {
+  const stateTtl = { user: HOUR, session: 2 * HOUR };
+  using world = new World({ sessions: { ttl: 100 * HOUR, stateTtl } });
+  const { values } = world.session('work');
+  for (const key of ['app:a', 'user:u', 'own']) values.set(key, 1);
+  const after = async (hours: number) => {
+    world.clock.jump(hours * HOUR + 1);
+    await world.manager.sweep();
+    return Object.keys(values.all());
+  };
+  expect(await after(1)).toEqual(['app:a', 'own']);
+  expect(await after(1)).toEqual(['app:a']);
+  expect(world.manager.byName(principal.id, 'work')?.state).toBe('idle');
+});
+
 test('P3 clients that come for one call each leave memory, then the store, and whoever comes back in time is known', async () => {
   using world = new World({ sessions: { ttl: 100 * HOUR, retention: 24 * HOUR } });
   const session = world.session('work');

@@ -1,4 +1,5 @@
 import Database from 'better-sqlite3';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { remoteDoor } from '../../src/admin/client.js';
 import type { Door } from '../../src/admin/door.js';
@@ -59,6 +60,17 @@ export class House {
   door(user: User = 'alice'): Door {
     if (this.#way === 'remote') return remoteDoor(this.#url, { token: tokenOf(user) });
     return this.#proxy.door({ id: `token:${user}`, admin: user === 'root' });
+  }
+
+  /** Where the config and the store are. */
+  get folder(): string {
+    return this.#folder.path;
+  }
+
+  /** Everything that is on disk of the store. */
+  bytes(): Buffer {
+    const files = ['store.db', 'store.db-wal'].map((name) => join(this.#folder.path, name));
+    return Buffer.concat(files.filter((file) => existsSync(file)).map((file) => readFileSync(file)));
   }
 
   /** Address of the MCP endpoint, where the way is remote. */

@@ -32,6 +32,7 @@ import type { IntroduceOptions } from './upstream/introduce.js';
 import { METADATA_PATH, challengeOf, metadataHandler } from './upstream/metadata.js';
 import { ModernHttp } from './upstream/modern-http.js';
 import { ModernRequests } from './upstream/modern.js';
+import { MESSAGES_PATH, SSE_PATH, SseEndpoint } from './upstream/sse.js';
 import { StdioEndpoint } from './upstream/stdio.js';
 import { StreamableEndpoint } from './upstream/streamable.js';
 
@@ -155,7 +156,16 @@ export class SessionProxy {
     this.#api = api;
     const apiHandler: Handler = (request, response, path) => api.handle(request, response, path);
     apiHandler.refuse = refuse;
+    const sse = new SseEndpoint({
+      ...this.#introduction(),
+      store: this.#store,
+      maxBody: listen.maxBody,
+      authenticate,
+    });
     const routes = new Map<string, Handler>([
+      [SSE_PATH, (request, response) => sse.open(request, response)],
+      [`${SSE_PATH}/`, (request, response, path) => sse.open(request, response, path)],
+      [MESSAGES_PATH, (request, response) => sse.message(request, response)],
       [listen.path, (request, response) => endpoint.handle(request, response)],
       [`${listen.path}/`, (request, response, path) => endpoint.handle(request, response, path)],
       [API_PATH, apiHandler],

@@ -42,10 +42,11 @@ export class Attachments {
   /**
    * Links a client to a session.
    * @param owner whether the session was made for this very client, so that its DELETE ends it
-   * @returns with the key that the client is to present, known to nobody else
+   * @param key what the client is to present; by default a secret that nobody else knows
    */
-  attach(session: Session, client: ClientProfile, owner: boolean): Attached {
-    const key = newAttachmentKey();
+  attach(session: Session, client: ClientProfile, owner: boolean, key = newAttachmentKey()): Attached {
+    // A key of the client's own may be left from a session that is closed.
+    this.#store.attachments.delete(hashKey(key));
     const attachment: Attachment = {
       id: hashKey(key),
       key,

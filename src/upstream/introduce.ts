@@ -18,12 +18,14 @@ export interface IntroduceOptions {
 /**
  * What every legacy edge does with `initialize`: a session for a stranger, the same one for a client that is known.
  * No server is started for it, but those that nobody knows yet.
+ * @param key by which the client is to be known, where it has one of its own
  * @throws {ProxyError} as finding or making a session does
  */
 export async function introduce(
   { correlator, attachments }: IntroduceOptions,
   client: ClientProfile,
   facts: Facts,
+  key?: string,
 ): Promise<{ result: Fields; attached: Attached }> {
   const attached = facts.known ?? attach();
   if (facts.known) attachments.introduce(facts.known.attachment, client);
@@ -34,7 +36,7 @@ export async function introduce(
   function attach(): Attached {
     const correlated = correlator.correlate({ ...facts, unnamed: 'lasting' });
     if (!correlated?.session) throw new ProxyError('SESSION_REQUIRED', 'Say which session you mean.');
-    return attachments.attach(correlated.session, client, correlated.own);
+    return attachments.attach(correlated.session, client, correlated.own, key);
   }
 }
 

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Authenticate } from '../auth/authenticate.js';
 import { ProxyError, asProxyError } from '../errors.js';
-import { profileOf, type ClientProfile } from '../protocol/client.js';
+import { profileOf } from '../protocol/client.js';
 import {
   BATCH_VERSION,
   eraOf,
@@ -26,13 +26,14 @@ import { isModern } from '../protocol/modern.js';
 import { isWorthKeeping } from '../protocol/methods.js';
 import type { Answers } from '../session/answers.js';
 import type { Attached } from '../session/attachments.js';
-import type { Correlator, Facts } from '../session/correlate.js';
+import type { Facts } from '../session/correlate.js';
 import { Outbox, parseEventId } from '../session/outbox.js';
 import type { Session } from '../session/session.js';
 import type { Store } from '../store/types.js';
 import { accepts, callerOf, parseJson, sessionKey, type Caller } from './caller.js';
+import { HttpPeer, UNKNOWN_CLIENT } from './http-peer.js';
 import { introduce, type IntroduceOptions } from './introduce.js';
-import { LegacyPeer } from './legacy.js';
+
 import { answerError, readBody } from './listener.js';
 import type { ModernHttp } from './modern-http.js';
 import { Reply } from './reply.js';
@@ -50,29 +51,6 @@ export interface StreamableOptions extends IntroduceOptions {
   authenticate: Authenticate;
   /** Takes what clients of 2026-07-28 send. */
   modern: ModernHttp;
-}
-
-const UNKNOWN_CLIENT: Omit<ClientProfile, 'protocolVersion'> = {
-  era: 'legacy',
-  capabilities: {},
-  clientInfo: { name: 'unknown', version: '0' },
-};
-
-/** A client over Streamable HTTP, with its streams. */
-class HttpPeer extends LegacyPeer {
-  readonly outbox: Outbox;
-
-  constructor(attached: Attached, outbox: Outbox, correlator: Correlator) {
-    const own = {
-      get open() {
-        return outbox.read;
-      },
-      send: (message: Message) => outbox.send(message),
-      close: () => outbox.release(),
-    };
-    super(attached, own, correlator);
-    this.outbox = outbox;
-  }
 }
 
 /** Streamable HTTP of 2025-03-26 to 2025-11-25, on bare node:http. */

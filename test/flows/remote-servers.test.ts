@@ -24,7 +24,7 @@ test.each(doors)(
   },
 );
 
-test('configured headers reach the remote server, and nothing of the client does', async () => {
+test('G13 configured headers reach the remote server, and nothing of the client does', async () => {
   using folder = new TemporaryFolder();
   using remote = await RemoteServer.start('http-counter');
   await using proxy = await ProxyProcess.start(

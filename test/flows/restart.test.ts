@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { remoteDoor } from '../../src/admin/client.js';
 import { collect, eventsOf, RawClient, textOf } from '../support/client.js';
 import { isAlive, local, ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
 
@@ -131,4 +132,20 @@ test('P1 a closed session is answered as an unknown one', async () => {
   const missing = await new RawClient(proxy.url).post({ jsonrpc: '2.0', id: 1, method: 'tools/list' });
   expect([closed.status, unknown.status, missing.status]).toEqual([404, 404, 400]);
   expect(await closed.text()).toBe(await unknown.text());
+});
+
+test('G7 what was answered before kill -9 is there afterwards: state, event and last use', async () => {
+  using folder = new TemporaryFolder();
+  const first = await ProxyProcess.start(folder, config);
+  const door = remoteDoor(first.url);
+  await door.create({ name: 'work' });
+  await door.callTool('work', 'echo', { text: 'kept' });
+  await door.setValue('work', 'step', { done: 3 });
+  await first.kill();
+  await using second = await ProxyProcess.start(folder, config);
+  const after = remoteDoor(second.url);
+  expect(await after.getState('work')).toEqual({ step: { done: 3 } });
+  const events = await after.events('work');
+  expect(events.map(({ type }) => type)).toEqual(expect.arrayContaining(['created', 'call', 'state set']));
+  expect(events.find(({ type }) => type === 'call')?.data).toMatchObject({ tool: 'echo', ok: true });
 });

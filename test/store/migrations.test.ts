@@ -30,7 +30,7 @@ test.each([0, 1, 2, 3])('a file that has %i steps behind it takes the rest alone
   expect([version(db), tables(db)]).toEqual([3, ['one', 'three', 'two']]);
 });
 
-test('a store of today is lifted by a step of tomorrow and keeps what is in it', () => {
+test('S6 a store of today is lifted by a step of tomorrow and keeps what is in it', () => {
   using folder = new TemporaryFolder();
   const file = join(folder.path, 'sessions.db');
   const store = openSqliteStore(file);
@@ -49,6 +49,26 @@ test('a store of today is lifted by a step of tomorrow and keeps what is in it',
     colour: 'red',
   });
   db.close();
+});
+
+test('S10 two processes write five hundred values each, and all are there, lone surrogates too', async () => {
+  using folder = new TemporaryFolder();
+  const file = join(folder.path, 'sessions.db');
+  const writers = ['one', 'two'].map((name) =>
+    spawn(process.execPath, [fixture('writes-state'), file, name], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    }),
+  );
+  expect(await Promise.all(writers.map(async (writer) => (await once(writer, 'exit'))[0] as number))).toEqual(
+    [0, 0],
+  );
+  const store = openSqliteStore(file);
+  for (const name of ['one', 'two']) {
+    const values = store.state.list('session', name).map(({ value }) => JSON.parse(value) as unknown);
+    expect(new Set(values)).toEqual(new Set(Array.from({ length: 500 }, (_, i) => `lone \ud800 ${i}`)));
+  }
+  expect(store.state.list('app', '')).toHaveLength(1000);
+  store.close();
 });
 
 test('a step that fails leaves the file as the step before it made it', () => {

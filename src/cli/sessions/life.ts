@@ -12,6 +12,7 @@ interface CreateOptions {
   onTimeout?: 'pause' | 'close';
   state?: string[];
   bind?: boolean;
+  atomic?: boolean;
   store?: boolean;
   orGet?: boolean;
 }
@@ -33,6 +34,7 @@ const create = verb({
     new Option('--on-timeout <what>', 'what happens then').choices(['pause', 'close']),
     repeatable('--state <key=value>', 'state to begin with; a value is JSON, or else text'),
     new Option('--bind', 'start its servers now'),
+    new Option('--atomic', 'start all its servers now, or make no session'),
     new Option('--store', 'shared by all principals'),
     new Option('--or-get', 'take the one of that name if there is one'),
   ],
@@ -162,13 +164,13 @@ const deeds = DEEDS.map(([usage, summary, run]) =>
 
 export const life = group(create, refresh, pause, ...deeds, set, close, collect);
 
-function toSettings({ server, ttl, onTimeout, state, bind, store }: CreateOptions): NewSession {
+function toSettings({ server, ttl, onTimeout, state, bind, atomic, store }: CreateOptions): NewSession {
   return {
     ...(server ? { servers: server } : {}),
     ...(ttl === undefined ? {} : { ttlSeconds: ttl }),
     ...(onTimeout ? { onTimeout } : {}),
     ...(state ? { state: Object.fromEntries(state.map(toEntry)) } : {}),
-    ...(bind ? { bind } : {}),
+    ...(atomic ? { bind: 'atomic' } : bind ? { bind } : {}),
     ...(store ? { scope: 'store' } : {}),
   };
 }

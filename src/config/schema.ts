@@ -160,6 +160,12 @@ const server = z
       .enum(['auto', 'http', 'sse'])
       .default('auto')
       .describe('auto: Streamable HTTP, then HTTP+SSE.'),
+    era: z
+      .enum(['auto', 'legacy', 'modern'])
+      .default('auto')
+      .describe(
+        'What the server speaks: legacy (2024-11-05 to 2025-11-25), modern (2026-07-28), or auto to find out.',
+      ),
     scope: z
       .enum(['session', 'principal', 'shared', 'call'])
       .default('session')
@@ -212,6 +218,8 @@ const server = z
       if (Object.keys(value.env).length > 0)
         wrong('env', 'is for local servers; a remote one takes "headers"');
       if (value.cwd !== undefined) wrong('cwd', 'is for local servers');
+      if (value.era === 'modern' && value.transport === 'sse')
+        wrong('era', 'cannot be modern over "sse": servers of 2026-07-28 speak Streamable HTTP');
     } else if (Object.keys(value.headers).length > 0) {
       wrong('headers', 'is for remote servers; a local one takes "env"');
     }
@@ -264,7 +272,10 @@ type ServerEntry = z.output<typeof server>;
 
 interface CommonServerConfig
   extends
-    Pick<ServerEntry, 'scope' | 'tools' | 'timeouts' | 'healthCheck' | 'retry' | 'maxMessage' | 'preset'>,
+    Pick<
+      ServerEntry,
+      'era' | 'scope' | 'tools' | 'timeouts' | 'healthCheck' | 'retry' | 'maxMessage' | 'preset'
+    >,
     RecoveryConfig {
   name: string;
   concurrency: number;

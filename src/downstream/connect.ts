@@ -1,8 +1,13 @@
 import type { Clock } from '../clock.js';
-import type { RemoteServerConfig, ServerConfig } from '../config/schema.js';
+import type { LocalServerConfig, RemoteServerConfig, ServerConfig } from '../config/schema.js';
+import { asProxyError } from '../errors.js';
+import type { Era } from '../protocol/eras.js';
 import type { ProcessRegister } from './child.js';
+import type { HandshakeOptions } from './handshake.js';
 import { HttpTransport } from './http.js';
 import { connectLegacy } from './legacy.js';
+import { ModernHttpTransport } from './modern-http.js';
+import { connectModern } from './modern.js';
 import { SseTransport } from './sse.js';
 import { StdioTransport } from './stdio.js';
 import { fillTemplates } from './template.js';
@@ -11,50 +16,111 @@ import type { ConnectContext, Connection, Transport } from './types.js';
 /** Starts or reaches a configured server and does its handshake. */
 export type Connect = (config: ServerConfig, context: ConnectContext) => Promise<Connection>;
 
+/**
+ * How long a process that nobody knows may take over a question of 2026-07-28, milliseconds: earlier servers may leave
+ * it unanswered.
+ */
+const PROBE = 10_000;
+
+/** Errors to `initialize` that speak for a server which has no such request. */
+const NO_INITIALIZE = new Set([-32600, -32601, -32602, -32020, -32021, -32022]);
+
+/** One try to start a server; nothing of a failed one is left running. */
+type Try = (
+  transport: Transport,
+  handshake: (options: HandshakeOptions) => Promise<Connection>,
+  timeout?: number,
+) => Promise<Connection>;
+
 /** The real thing: child processes and HTTP. */
 export function createConnect(clock: Clock, register: ProcessRegister): Connect {
-  return async (config, { client, variables, signal }) => {
-    const handshake = (transport: Transport) =>
-      connectLegacy(config.name, transport, client, config.timeouts.start, clock, signal);
-    if (config.kind === 'local') {
-      const filled = fillTemplates(config, variables);
-      return handshake(
-        new StdioTransport({
-          ...filled,
-          server: config.name,
-          maxMessage: config.maxMessage,
-          clock,
-          register,
-        }),
-      );
-    }
-    return connectRemote(config, handshake);
+  return (config, context) => {
+    const { name: server, timeouts } = config;
+    const attempt: Try = async (transport, handshake, timeout = timeouts.start) => {
+      try {
+        return await handshake({ server, transport, clock, timeout, signal: context.signal });
+      } catch (error) {
+        await transport.close();
+        throw asProxyError(error, 'SERVER_UNAVAILABLE');
+      }
+    };
+    if (config.kind === 'remote') return connectRemote(config, context, attempt);
+    const filled = fillTemplates(config, context.variables);
+    const { maxMessage } = config;
+    const start = () => new StdioTransport({ ...filled, server, maxMessage, clock, register });
+    return connectLocal(config, context, attempt, start);
   };
+}
+
+/** The era to begin with: what is configured, else what was found last time, else the client's own. */
+function firstEra({ era }: ServerConfig, { known, client }: ConnectContext): Era {
+  return era === 'auto' ? (known ?? client.era) : era;
+}
+
+/**
+ * A process of the other era may answer an error to its first message, pass it over, or leave. A server that refuses
+ * `initialize` is asked in the same process; one that fails at a modern question gets a fresh one, since the old one may
+ * have lost its composure.
+ */
+async function connectLocal(
+  config: LocalServerConfig,
+  context: ConnectContext,
+  attempt: Try,
+  start: () => Transport,
+): Promise<Connection> {
+  const { client, signal } = context;
+  const auto = config.era === 'auto';
+  const modern = (timeout?: number) => attempt(start(), (options) => connectModern(options, client), timeout);
+  const legacy = () =>
+    attempt(start(), (options) =>
+      connectLegacy(options, client, async ({ code }, refusal) => {
+        if (!auto || !NO_INITIALIZE.has(code)) throw refusal;
+        try {
+          return await connectModern(options, client);
+        } catch {
+          throw refusal; // what it said first tells more
+        }
+      }),
+    );
+  if (firstEra(config, context) === 'legacy') return legacy();
+  if (!auto) return modern();
+  try {
+    return await modern(Math.min(config.timeouts.start, PROBE));
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    return legacy();
+  }
 }
 
 /**
  * 2025-11-25, transports, backwards compatibility: clients that support older servers POST `initialize` first and turn
- * to HTTP+SSE when it is refused.
+ * to HTTP+SSE when it is refused. Between the two stands the question of 2026-07-28, or before them for its own clients.
  */
 async function connectRemote(
   config: RemoteServerConfig,
-  handshake: (transport: Transport) => Promise<Connection>,
+  context: ConnectContext,
+  attempt: Try,
 ): Promise<Connection> {
-  const options = {
-    server: config.name,
-    url: config.url,
-    headers: config.headers,
-    maxMessage: config.maxMessage,
-  };
-  if (config.transport === 'sse') return handshake(new SseTransport(options));
-  if (config.transport === 'http') return handshake(new HttpTransport(options));
-  try {
-    return await handshake(new HttpTransport(options));
-  } catch (refused) {
+  const { name: server, url, headers, maxMessage, transport, era } = config;
+  const { client, signal } = context;
+  const options = { server, url, headers, maxMessage };
+  const legacy = () => attempt(new HttpTransport(options), (given) => connectLegacy(given, client));
+  const modern = () => attempt(new ModernHttpTransport(options), (given) => connectModern(given, client));
+  const sse = () => attempt(new SseTransport(options), (given) => connectLegacy(given, client));
+  const eras = firstEra(config, context) === 'legacy' ? [legacy, modern] : [modern, legacy];
+  const ways = {
+    auto: [...eras, sse],
+    legacy: [legacy, sse],
+    modern: [modern],
+  }[era].filter((way) => (transport === 'sse' ? way === sse : transport === 'auto' || way !== sse));
+  let first: unknown;
+  for (const way of ways) {
     try {
-      return await handshake(new SseTransport(options));
-    } catch {
-      throw refused; // the first failure tells more
+      return await way();
+    } catch (error) {
+      first ??= error; // the first failure tells more than those that follow from it
+      if (signal?.aborted) break;
     }
   }
+  throw asProxyError(first, 'SERVER_UNAVAILABLE');
 }

@@ -1,6 +1,4 @@
-import type { Clock } from '../clock.js';
-import { formatDuration } from '../config/units.js';
-import { ProxyError, asProxyError } from '../errors.js';
+import type { ErrorObject, ProxyError } from '../errors.js';
 import { toInitialize, type ClientProfile } from '../protocol/client.js';
 import { withoutEnvelope } from '../protocol/envelope.js';
 import { isLegacyVersion } from '../protocol/eras.js';
@@ -12,6 +10,7 @@ import {
   type Message,
   type Response,
 } from '../protocol/messages.js';
+import { within, type Failed, type HandshakeOptions } from './handshake.js';
 import type { Connection, Transport } from './types.js';
 
 /** Requests of the middle count from 1. */
@@ -19,36 +18,20 @@ const INITIALIZE_ID = 0;
 
 /**
  * Starts a transport and does the handshake of 2024-11-05 to 2025-11-25 in the client's name.
- * @throws {ProxyError} SERVER_UNAVAILABLE saying what the server did instead; nothing of it is left running
+ * @param onrefused what is tried when the server answers `initialize` with an error
+ * @throws {ProxyError} SERVER_UNAVAILABLE saying what the server did instead
  */
-export async function connectLegacy(
-  server: string,
-  transport: Transport,
+export function connectLegacy(
+  options: HandshakeOptions,
   client: ClientProfile,
-  timeout: number,
-  clock: Clock,
-  signal?: AbortSignal,
+  onrefused: (error: ErrorObject, refusal: ProxyError) => Promise<Connection> = (_, refusal) =>
+    Promise.reject(refusal),
 ): Promise<Connection> {
-  const connection = new LegacyConnection(transport);
-  const failed = (what: string) =>
-    new ProxyError(
-      'SERVER_UNAVAILABLE',
-      `Server "${server}" could not be started: ${what}.${transport.diagnosis()}`,
-    );
-  let cancel = () => {};
-  const late = new Promise<never>((_, reject) => {
-    const text = `it did not answer initialize within ${formatDuration(timeout)} (timeouts.start)`;
-    cancel = clock.after(timeout, () => reject(failed(text)));
-    signal?.addEventListener('abort', () => reject(failed('it is not wanted any more')), { once: true });
+  const connection = new LegacyConnection(options.transport);
+  return within(options, 'initialize', async (failed) => {
+    const refused = await connection.handshake(client, failed);
+    return refused ? onrefused(refused, failed(`it refused initialize: ${refused.message}`)) : connection;
   });
-  try {
-    return await Promise.race([late, connection.handshake(client, failed)]);
-  } catch (error) {
-    await transport.close();
-    throw asProxyError(error, 'SERVER_UNAVAILABLE');
-  } finally {
-    cancel();
-  }
 }
 
 class LegacyConnection implements Connection {
@@ -66,7 +49,8 @@ class LegacyConnection implements Connection {
     this.close = (force) => transport.close(force);
   }
 
-  async handshake(client: ClientProfile, failed: (what: string) => ProxyError): Promise<this> {
+  /** @returns the error with which the server answered, where it did */
+  async handshake(client: ClientProfile, failed: Failed): Promise<ErrorObject | undefined> {
     const transport = this.#transport;
     const answer = new Promise<Response>((resolve, reject) => {
       transport.onclose = (reason) => {
@@ -86,13 +70,13 @@ class LegacyConnection implements Connection {
     const params = toInitialize(client);
     await transport.send({ jsonrpc: '2.0', id: INITIALIZE_ID, method: 'initialize', params });
     const response = await answer;
-    if ('error' in response) throw failed(`it refused initialize: ${response.error.message}`);
+    if ('error' in response) return response.error;
     const version = response.result.protocolVersion;
     if (!isLegacyVersion(version))
       throw failed(`it speaks revision ${JSON.stringify(version)}, which is not known here`);
     this.description = response.result;
     await transport.initialized(version);
-    return this;
+    return undefined;
   }
 
   send(message: Message): Promise<void> {

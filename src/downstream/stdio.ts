@@ -23,6 +23,7 @@ export class StdioTransport implements Transport {
   readonly #lines: LineSplitter;
   #stdin: Writable | undefined;
   #noise = 0;
+  #started: Promise<void> | undefined;
 
   constructor(options: ChildOptions & { maxMessage: number }) {
     this.#child = new Child(options);
@@ -37,7 +38,13 @@ export class StdioTransport implements Transport {
     });
   }
 
-  async start(): Promise<void> {
+  /** Idempotent: one process may be asked in both eras. */
+  start(): Promise<void> {
+    this.#started ??= this.#start();
+    return this.#started;
+  }
+
+  async #start(): Promise<void> {
     const { stdin, stdout } = await this.#child.start();
     this.#stdin = stdin;
     stdout.on('data', (chunk: Buffer) => this.#lines.push(chunk));
@@ -112,11 +119,11 @@ export class StdioTransport implements Transport {
   }
 }
 
-/** Servers write the id first or last; our own ids are plain numbers. A wrong guess names no request and does nothing. */
+/** Servers write the id first or last; our own ids are plain numbers and words. A wrong guess names no request and does nothing. */
 function answeredId(text: string): Id | undefined {
   if (/"method"\s*:/.test(text.slice(0, 200))) return undefined;
   const found =
-    /^\s*\{[^{[]*?"id"\s*:\s*(\d+)/.exec(text) ??
-    /"id"\s*:\s*(\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$/.exec(text);
-  return found?.[1] === undefined ? undefined : Number(found[1]);
+    /^\s*\{[^{[]*?"id"\s*:\s*("[\w-]+"|\d+)/.exec(text) ??
+    /"id"\s*:\s*("[\w-]+"|\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$/.exec(text);
+  return found?.[1] === undefined ? undefined : (JSON.parse(found[1]) as Id);
 }

@@ -1,5 +1,6 @@
 import type { ProxyError } from '../errors.js';
 import type { ClientProfile } from '../protocol/client.js';
+import type { Era } from '../protocol/eras.js';
 import type { Fields, Id, Message } from '../protocol/messages.js';
 
 /** Carries messages to and from one server. A driver knows processes or sockets, not sessions. */
@@ -53,6 +54,8 @@ export interface ConnectContext {
   /** Values of `${session.dir}`, `${session.id}` and `${session.name}`, by those names. */
   variables: Readonly<Record<string, string>>;
   client: ClientProfile;
+  /** The era of the server when it was last started. */
+  known?: Era | undefined;
   /** The server is not wanted any more, also while it starts. */
   signal?: AbortSignal;
 }

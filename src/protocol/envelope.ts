@@ -24,3 +24,6 @@ export function withoutEnvelope(params: Fields): Fields {
   if (own.length === Object.keys(meta).length) return params;
   return own.length === 0 ? rest : { ...rest, _meta: Object.fromEntries(own) };
 }
+
+/** By this code a server says that headers and body of a request differ. */
+export const HEADER_MISMATCH = -32020;

@@ -6,6 +6,8 @@ const KEPT = 1024;
 export interface LineReader {
   /** One line without its newline. */
   line(line: Buffer): void;
+  /** A line of nothing, where that means something. */
+  blank?(): void;
   /** A line longer than the limit was passed over; its first and last KiB and its whole length in bytes. */
   tooLong(head: Buffer, tail: Buffer, length: number): void;
 }
@@ -55,5 +57,6 @@ export class LineSplitter {
     const line = parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
     if (head) this.#reader.tooLong(head, line, length);
     else if (line.length > 0) this.#reader.line(line);
+    else this.#reader.blank?.();
   }
 }

@@ -49,6 +49,18 @@ export function hasEnvelope(params: Fields | undefined): boolean {
   return meta !== undefined && ENVELOPE.protocolVersion in meta;
 }
 
+/** The params with what a server must be told of the client with each request. */
+export function enveloped(params: Fields | undefined, client: ClientProfile, logLevel?: unknown): Fields {
+  // Tasks of 2025-11-25 are no tasks of this revision.
+  const { tasks: _, ...capabilities } = client.capabilities;
+  return withMeta(params ?? {}, {
+    [ENVELOPE.protocolVersion]: MODERN_VERSION,
+    [ENVELOPE.clientCapabilities]: capabilities,
+    [ENVELOPE.clientInfo]: client.clientInfo,
+    ...(logLevel === undefined ? {} : { [ENVELOPE.logLevel]: logLevel }),
+  });
+}
+
 /** The client of a self-described request. */
 export interface Envelope {
   client: ClientProfile;
@@ -103,6 +115,37 @@ export function isLogged(level: unknown, wanted: string | undefined): boolean {
   return wanted !== undefined && LEVELS.indexOf(String(level)) >= LEVELS.indexOf(wanted);
 }
 
+/** The headers that repeat parts of a request or notification; `Mcp-Param-` comes on top. */
+export function headersOf(method: string, params: Fields | undefined): Record<string, string> {
+  const version = metaOf(params)?.[ENVELOPE.protocolVersion];
+  const name = namedBy(method, params);
+  return {
+    'MCP-Protocol-Version': typeof version === 'string' ? version : MODERN_VERSION,
+    'Mcp-Method': method,
+    ...(name === undefined ? {} : { 'Mcp-Name': encodeHeader(name) }),
+  };
+}
+
+/** The headers that repeat arguments of a tool; what is absent or null has none. */
+export function headersOfParams(declared: readonly ParamHeader[], args: unknown): Record<string, string> {
+  return Object.fromEntries(
+    declared.flatMap(({ name, path }) => {
+      const text = textOfParam(valueAt(args, path));
+      // What is no token is no name of a header: such a mark counts for nothing.
+      return text === undefined || !TOKEN.test(name) ? [] : [[`Mcp-Param-${name}`, encodeHeader(text)]];
+    }),
+  );
+}
+
+/** RFC 9110, field names. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+function namedBy(method: string, params: Fields | undefined): string | undefined {
+  const source = Object.hasOwn(NAMED, method) ? NAMED[method] : undefined;
+  const value = source === undefined ? undefined : params?.[source];
+  return typeof value === 'string' ? value : undefined;
+}
+
 /**
  * Compares the headers of a request with its body, which alone is then believed.
  * @throws {ProxyError} ENVELOPE_INVALID, UNSUPPORTED_VERSION, and HEADER_MISMATCH. 2026-07-28, transports: servers MUST
@@ -120,9 +163,8 @@ export function checkHeaders(
   if (differs) throw mismatch('MCP-Protocol-Version', version, claimed);
   const named = header('mcp-method');
   if (named !== method) throw mismatch('Mcp-Method', named, method);
-  const source = Object.hasOwn(NAMED, method) ? NAMED[method] : undefined;
-  const value = source === undefined ? undefined : params?.[source];
-  if (typeof value !== 'string') return;
+  const value = namedBy(method, params);
+  if (value === undefined) return;
   const name = header('mcp-name');
   if (name === undefined || decodeHeader(name) !== value) throw mismatch('Mcp-Name', name, value);
 }

@@ -1,3 +1,5 @@
+import { LineSplitter } from './lines.js';
+
 /**
  * One server-sent event. `data` must be a JSON text on one line, `id` one of ours: neither can hold a line break, so
  * nothing a server sends can forge an event.
@@ -27,3 +29,45 @@ export const SSE_HEADERS = {
   'Cache-Control': 'no-cache, no-transform',
   'X-Accel-Buffering': 'no',
 } as const;
+
+export interface EventReader {
+  /** The data of one event that is a message. */
+  data(text: string): void;
+  /** An event beyond the limit was passed over; its length in bytes, as far as it was read. */
+  tooLong(length: number): void;
+}
+
+/** Reads a stream of server-sent events as it comes; linear in its bytes. */
+export class EventSplitter {
+  readonly #lines: LineSplitter;
+  #data: string[] = [];
+  #length = 0;
+
+  /** @param limit bytes of one event's data */
+  constructor(limit: number, reader: EventReader) {
+    this.#lines = new LineSplitter(limit, {
+      line: (line) => {
+        const text = line.toString('utf8').replace(/\r$/, '');
+        if (text === '') return this.#end(limit, reader);
+        const [, data] = /^data(?:: ?(.*))?$/s.exec(text) ?? [];
+        if (data === undefined) return;
+        this.#length += line.length;
+        if (this.#length <= limit) this.#data.push(data);
+      },
+      blank: () => this.#end(limit, reader),
+      tooLong: (_head, _tail, length) => (this.#length += length),
+    });
+  }
+
+  push(chunk: Buffer): void {
+    this.#lines.push(chunk);
+  }
+
+  #end(limit: number, reader: EventReader): void {
+    const [data, length] = [this.#data.join('\n'), this.#length];
+    this.#data = [];
+    this.#length = 0;
+    if (length > limit) reader.tooLong(length);
+    else if (data !== '') reader.data(data); // an event without data primes a stream, and is no message
+  }
+}

@@ -4,6 +4,7 @@ import type { ServerConfig } from '../config/schema.js';
 import type { ConnectContext, Connection, Description } from '../downstream/types.js';
 import { ProxyError } from '../errors.js';
 import { log } from '../logger.js';
+import { eraOf, type Era } from '../protocol/eras.js';
 import type { Fields, Outcome } from '../protocol/messages.js';
 import type { Store } from '../store/types.js';
 import { Calls, type Audience } from './calls.js';
@@ -240,7 +241,11 @@ export class Binding {
     await this.#stopping;
     const begun = clock.now();
     this.#unwanted = new AbortController();
-    const connection = await connect(config, { ...context, signal: this.#unwanted.signal });
+    const connection = await connect(config, {
+      ...context,
+      known: this.#knownEra(),
+      signal: this.#unwanted.signal,
+    });
     this.generation += 1;
     try {
       await store.write(() => {
@@ -308,6 +313,12 @@ export class Binding {
       };
       void this.#inTurn(save).then(() => this.#saveNowAndThen(live));
     });
+  }
+
+  /** As it was found when a server of this configuration last started. */
+  #knownEra(): Era | undefined {
+    const stored = this.#options.store.servers.description(describedKey(this.config));
+    return stored === undefined ? undefined : eraOf((JSON.parse(stored) as Fields).protocolVersion);
   }
 
   /** The server left by itself. */

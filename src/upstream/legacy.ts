@@ -15,6 +15,7 @@ import {
   type Request,
   type Response,
 } from '../protocol/messages.js';
+import { toLegacyResult } from '../protocol/translate.js';
 import type { Asked, Asking, Outlet } from '../session/exchange.js';
 import { Exchange } from '../session/exchange.js';
 import type { Attached } from '../session/attachments.js';
@@ -108,7 +109,8 @@ export class LegacyPeer implements Outlet {
     this.#running.set(key, twins.add(exchange));
     try {
       const outcome = await target.run((session) => session.request(exchange));
-      return { response: toResponse(id, outcome), record: exchange.record };
+      const readable = 'result' in outcome ? { result: toLegacyResult(method, outcome.result) } : outcome;
+      return { response: toResponse(id, readable), record: exchange.record };
     } catch (error) {
       if (!(error instanceof ProxyError) || error.code !== 'CALL_CANCELLED') throw error;
       if (this.#cancelled.has(exchange)) return {};

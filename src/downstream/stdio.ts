@@ -119,11 +119,14 @@ export class StdioTransport implements Transport {
   }
 }
 
-/** Servers write the id first or last; our own ids are plain numbers and words. A wrong guess names no request and does nothing. */
+/**
+ * Servers write the id first or last; our own ids are plain numbers, or those of `ModernConnection`. A wrong guess names
+ * no request and does nothing.
+ */
 function answeredId(text: string): Id | undefined {
   if (/"method"\s*:/.test(text.slice(0, 200))) return undefined;
   const found =
-    /^\s*\{[^{[]*?"id"\s*:\s*("[\w-]+"|\d+)/.exec(text) ??
-    /"id"\s*:\s*("[\w-]+"|\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$/.exec(text);
+    /^\s*\{[^{[]*?"id"\s*:\s*("proxy-\d+"|\d+)/.exec(text) ??
+    /"id"\s*:\s*("proxy-\d+"|\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$/.exec(text);
   return found?.[1] === undefined ? undefined : (JSON.parse(found[1]) as Id);
 }

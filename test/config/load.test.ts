@@ -36,6 +36,7 @@ test('a file with nothing but a command gets every default', () => {
     {
       name: 'one',
       kind: 'local',
+      era: 'auto',
       command: 'x',
       args: [],
       env: {},
@@ -61,6 +62,7 @@ test('a remote server has url, headers and transport and nothing of a process', 
     {
       name: 'far',
       kind: 'remote',
+      era: 'auto',
       url: 'https://x/mcp',
       headers: { A: 'b' },
       transport: 'sse',

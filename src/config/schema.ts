@@ -163,9 +163,7 @@ const server = z
     era: z
       .enum(['auto', 'legacy', 'modern'])
       .default('auto')
-      .describe(
-        'What the server speaks: legacy (2024-11-05 to 2025-11-25), modern (2026-07-28), or auto to find out.',
-      ),
+      .describe('What the server speaks: legacy (to 2025-11-25), modern (2026-07-28), or auto.'),
     scope: z
       .enum(['session', 'principal', 'shared', 'call'])
       .default('session')
@@ -218,8 +216,7 @@ const server = z
       if (Object.keys(value.env).length > 0)
         wrong('env', 'is for local servers; a remote one takes "headers"');
       if (value.cwd !== undefined) wrong('cwd', 'is for local servers');
-      if (value.era === 'modern' && value.transport === 'sse')
-        wrong('era', 'cannot be modern over "sse": servers of 2026-07-28 speak Streamable HTTP');
+      if (value.era === 'modern' && value.transport === 'sse') wrong('era', 'cannot be modern over "sse"');
     } else if (Object.keys(value.headers).length > 0) {
       wrong('headers', 'is for remote servers; a local one takes "env"');
     }
@@ -270,13 +267,9 @@ export type TokenConfig = z.output<typeof token>;
 export type JwtConfig = z.output<typeof jwt>;
 type ServerEntry = z.output<typeof server>;
 
-interface CommonServerConfig
-  extends
-    Pick<
-      ServerEntry,
-      'era' | 'scope' | 'tools' | 'timeouts' | 'healthCheck' | 'retry' | 'maxMessage' | 'preset'
-    >,
-    RecoveryConfig {
+type CommonKeys = 'era' | 'scope' | 'tools' | 'timeouts' | 'healthCheck' | 'retry' | 'maxMessage' | 'preset';
+
+interface CommonServerConfig extends Pick<ServerEntry, CommonKeys>, RecoveryConfig {
   name: string;
   concurrency: number;
 }

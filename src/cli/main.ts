@@ -41,6 +41,15 @@ program
   .action(lazily(async () => (await import('./check.js')).check));
 
 program
+  .command('backup <file>')
+  .description('save the store to a new file, also while a proxy runs')
+  .addOption(config())
+  .option('--json', 'print JSON')
+  .action(async (file: string, options: { config?: string; json?: true }) => {
+    await (await import('./backup.js')).backup(file, options);
+  });
+
+program
   .command('schema')
   .description('print the JSON Schema of the config file')
   .action(lazily(async () => (await import('./schema.js')).schema));

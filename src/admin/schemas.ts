@@ -71,7 +71,7 @@ export const newSession = z
     onTimeout: onTimeout.exactOptional(),
     state: fields.exactOptional().describe('State to begin with.'),
     bind: z
-      .union([z.boolean(), z.literal('atomic')])
+      .union([z.boolean(), z.literal('atomic')], { error: 'expected true, false or atomic' })
       .exactOptional()
       .describe('Start its servers now; atomic: all of them, or make no session.'),
   })

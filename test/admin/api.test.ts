@@ -202,7 +202,7 @@ test.each<[method: string, path: string, body: unknown, message: string]>([
     'POST',
     '/sessions',
     { items: [{}, { bind: 'yes' }] },
-    'body.items.1.bind: expected boolean, received string.',
+    'body.items.1.bind: expected true, false or atomic.',
   ],
   [
     'POST',

@@ -136,8 +136,11 @@ class ModernConnection implements Connection {
     const { id, method, params } = message;
     switch (method) {
       // Requests that this revision does not have any more.
-      case 'ping':
-        return this.#answer(id);
+      case 'ping': {
+        // Whoever pings wants to know whether the server is there; this is the question it must answer.
+        const question = { ...message, method: 'server/discover', params: enveloped(params, client) };
+        return this.#rounds.send(question);
+      }
       case 'logging/setLevel':
         this.#level = params?.level;
         return this.#answer(id);

@@ -3,6 +3,8 @@ import { StreamableHTTPClientTransport as HttpV1 } from '@modelcontextprotocol/s
 import type { ProgressCallback } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import * as types from '@modelcontextprotocol/sdk/types.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { textOf } from '../support/client.js';
+import { ModernClient } from '../support/modern.js';
 import { local, ProxyProcess, TemporaryFolder } from '../support/proxy.js';
 import { RemoteServer } from '../support/remote.js';
 
@@ -116,5 +118,131 @@ describe.each(['http', 'stdio'] as const)('a modern server over %s serves a lega
     });
     const { messages } = await legacy.client.getPrompt({ name: 'greet' });
     expect(messages).toMatchObject([{ content: { text: expect.stringContaining('Ada') as string } }]);
+  });
+
+  test('in several rounds, with the state of the server as it was', async () => {
+    const legacy = await open(proxy.url);
+    expect(await legacy.call('askTwice')).toBe(
+      'state "2" {"state \\"2\\"":{"action":"accept","content":{"name":"Ada"}}}',
+    );
+    expect(legacy.asked).toMatchObject([{ message: 'state "1"' }, { message: 'state "2"' }]);
+    expect(await legacy.call('pause')).toBe('paused');
+  });
+
+  test('with an id for a question by URL, and an end to endless questions', async () => {
+    const legacy = await open(proxy.url);
+    expect(JSON.parse(await legacy.call('askByUrl'))).toEqual({ go: { action: 'accept' } });
+    expect(legacy.asked).toMatchObject([{ mode: 'url', elicitationId: expect.any(String) as string }]);
+    await expect(legacy.call('askForEver')).rejects.toThrow('asked for input more than 10 times');
+    expect(legacy.asked).toHaveLength(11);
+  });
+
+  test('with progress, and log messages once it has set a level', async () => {
+    const legacy = await open(proxy.url);
+    const told: number[] = [];
+    expect(await legacy.call('progress', {}, ({ progress }) => told.push(progress))).toBe('done');
+    expect(told).toEqual([1, 2, 3]);
+    await legacy.call('log');
+    expect(legacy.heard).toEqual([]);
+    await legacy.client.setLoggingLevel('info');
+    await legacy.call('log');
+    expect((await legacy.hears('notifications/message')).params).toMatchObject({ data: 'hello' });
+  });
+
+  test('with word of changed lists and of the resources it subscribed to', async () => {
+    const legacy = await open(proxy.url);
+    await legacy.call('grow');
+    expect(await legacy.hears('notifications/tools/list_changed')).not.toHaveProperty('params');
+    await legacy.client.subscribeResource({ uri: 'memo://one' });
+    await legacy.client.subscribeResource({ uri: 'memo://two' });
+    await legacy.client.unsubscribeResource({ uri: 'memo://one' });
+    await legacy.call('touch', { uri: 'memo://one' });
+    await legacy.call('touch', { uri: 'memo://two' });
+    const updated = await legacy.hears('notifications/resources/updated');
+    expect(updated.params).toEqual({ uri: 'memo://two' });
+  });
+
+  test('with results it can read, and errors as they are', async () => {
+    const legacy = await open(proxy.url);
+    const { tools } = await legacy.client.listTools();
+    expect(tools.find(({ name }) => name === 'numbers')?.outputSchema).toMatchObject({
+      type: 'object',
+      properties: { result: { type: 'array' } },
+    });
+    const result = await legacy.client.callTool({ name: 'numbers' });
+    expect(result.structuredContent).toEqual({ result: [1, 2, 3] });
+    expect(result).not.toHaveProperty('resultType');
+    await expect(legacy.call('refuse')).rejects.toMatchObject({ code: -32602, data: { why: 'so' } });
+  });
+
+  test('cancelling what it cancels', async () => {
+    const legacy = await open(proxy.url);
+    const cancel = new AbortController();
+    const waiting = legacy.client.callTool({ name: 'wait' }, undefined, { signal: cancel.signal });
+    const ended = expect(waiting).rejects.toThrow();
+    await legacy.call('increment'); // behind the call, on the same wire
+    cancel.abort();
+    await ended;
+    expect(await legacy.call('cancelled')).toBe('1');
+  });
+});
+
+test('arguments a tool wants in headers go there over HTTP, whatever letters they have', async () => {
+  using folder = new TemporaryFolder();
+  using remote = await RemoteServer.start('modern-counter', ['--http']);
+  await using proxy = await ProxyProcess.start(folder, { servers: { counter: { url: remote.url } } });
+  const legacy = await open(proxy.url);
+  expect(await legacy.call('region', { region: 'eu' })).toBe('eu by eu');
+  expect(await legacy.call('region', { region: 'Zürich' })).toBe('Zürich by =?base64?WsO8cmljaA==?=');
+});
+
+describe('the era of a server is found out', () => {
+  const kinds = [
+    ['a modern one', 'modern-counter', []],
+    ['one of both eras', 'modern-counter', ['--dual']],
+    ['a legacy one', 'counter', []],
+    ['a legacy one that leaves at any other first request', 'leaves-unless-initialized', []],
+  ] as const;
+
+  test.each(kinds)('over stdio, for a client of either era: %s', async (_, name, args) => {
+    using folder = new TemporaryFolder();
+    await using proxy = await ProxyProcess.start(folder, {
+      servers: { one: local(name, { scope: 'session' }, [...args]) },
+    });
+    expect(await (await open(`${proxy.url}/s/legacy`)).call('increment')).toBe('1');
+    const modern = new ModernClient(`${proxy.url}/s/modern`);
+    expect(textOf(await modern.call('increment'))).toBe('1');
+    expect(textOf(await modern.call('increment'))).toBe('2');
+  });
+
+  test.each(kinds)('over stdio, where a modern client comes first: %s', async (_, name, args) => {
+    using folder = new TemporaryFolder();
+    await using proxy = await ProxyProcess.start(folder, { servers: { one: local(name, {}, [...args]) } });
+    const modern = new ModernClient(`${proxy.url}/s/modern`);
+    expect(textOf(await modern.call('increment'))).toBe('1');
+    expect(await (await open(`${proxy.url}/s/modern`)).call('increment')).toBe('2');
+  });
+
+  test.each([
+    ['a modern one', 'modern-counter', ['--http']],
+    ['one of both eras', 'modern-counter', ['--http', '--dual']],
+    ['a legacy one', 'http-counter', []],
+    ['one of HTTP+SSE', 'http-counter', ['--sse']],
+  ] as const)('over HTTP, for a client of either era: %s', async (_, name, args) => {
+    using folder = new TemporaryFolder();
+    using remote = await RemoteServer.start(name, [...args]);
+    await using proxy = await ProxyProcess.start(folder, { servers: { one: { url: remote.url } } });
+    expect(textOf(await new ModernClient(`${proxy.url}/s/one`).call('increment'))).toBe('1');
+    expect(await (await open(`${proxy.url}/s/one`)).call('increment')).toBe('2');
+  });
+
+  test('unless it is configured: then the other is not tried', async () => {
+    using folder = new TemporaryFolder();
+    await using proxy = await ProxyProcess.start(folder, {
+      servers: { one: local('modern-counter', { era: 'legacy' }) },
+    });
+    expect(await (await open(proxy.url)).call('increment')).toMatch(
+      /^Server "one" could not be started: it refused/,
+    );
   });
 });

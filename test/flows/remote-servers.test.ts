@@ -99,3 +99,17 @@ test('a remote server that cannot be reached is named with its address', async (
     /^Server "remote" cannot be reached at http:\/\/127\.0\.0\.1:9\/mcp: .*Check servers\.remote\.url\./,
   );
 });
+
+test('over HTTP+SSE a broken stream ends the session: the next one begins with a handshake, and the loss is told', async () => {
+  using folder = new TemporaryFolder();
+  using remote = await RemoteServer.start('http-counter', ['--sse']);
+  await using proxy = await ProxyProcess.start(folder, {
+    servers: { remote: { url: remote.url, transport: 'sse' } },
+  });
+  const client = await RawClient.open(proxy.url);
+  expect(await client.text('increment')).toBe('1');
+  expect(textOf(await client.call('crash'))).toMatch(/Server "remote" broke its stream.*unknown/s);
+  const text = await client.text('increment');
+  expect(text).toMatch(/Server "remote" broke its stream/);
+  expect(text).toMatch(/^1$/m);
+});

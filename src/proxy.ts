@@ -78,7 +78,7 @@ export class SessionProxy {
     registerInstance(this.#store, this.#instance, clock.now());
     const folders = foldersBeside(config.store);
     if (config.store === ':memory:') this.#forget = () => rmSync(folders, { recursive: true, force: true });
-    this.#catalog = new Catalog(config.servers);
+    this.#catalog = new Catalog(config.servers, config.sessions.retention);
     this.#modern = new ModernRequests(new HeldCalls(clock, this.#store));
     this.#manager = new SessionManager({
       store: this.#store,
@@ -105,11 +105,16 @@ export class SessionProxy {
       attachments: this.#attachments,
       finder,
       store: this.#store,
+      router: this.#catalog,
       unidentified: config.sessions.unidentified,
     });
     this.#sessions = new SessionOperations(this.#manager, finder);
     this.#contents = new SessionContents(this.#manager, finder);
-    if (config.sessions.tools) this.#manager.own = new ModelTools(this.#sessions, this.#contents);
+    const handles = config.servers.some((server) => server.handles !== 'off');
+    if (config.sessions.tools || handles) {
+      const offered = { all: config.sessions.tools, handles };
+      this.#manager.own = new ModelTools(this.#sessions, this.#contents, offered);
+    }
   }
 
   /** What a principal can do with sessions. */

@@ -1,9 +1,10 @@
 import type { ServerConfig } from '../config/schema.js';
 import { ProxyError } from '../errors.js';
 import { isFields, type Fields } from '../protocol/messages.js';
-import { routingOf, type Route } from '../protocol/methods.js';
+import { routingOf, type Handle, type Route } from '../protocol/methods.js';
 import { paramHeadersOf, type ParamHeader } from '../protocol/modern.js';
 import { mergeDescriptions } from './describe.js';
+import { Handles } from './handles.js';
 import { isOffered, Names } from './names.js';
 
 /** Routes learned from answers; the oldest are forgotten. */
@@ -13,6 +14,7 @@ const MAX_LEARNED = 10_000;
 export class Catalog {
   readonly #servers: ReadonlyMap<string, ServerConfig>;
   readonly #names: Names;
+  readonly #handles: Handles;
   /** URI, or literal beginning of a URI template, to its server. */
   readonly #resources = new Map<string, string>();
   readonly #templates = new Map<string, string>();
@@ -21,9 +23,11 @@ export class Catalog {
   /** By the name that clients know. */
   readonly #paramHeaders = new Map<string, readonly ParamHeader[]>();
 
-  constructor(servers: readonly ServerConfig[]) {
+  /** @param retention how long a session is kept after its last use, milliseconds */
+  constructor(servers: readonly ServerConfig[], retention: number) {
     this.#servers = new Map(servers.map((server) => [server.name, server]));
     this.#names = new Names(servers);
+    this.#handles = new Handles(servers, retention);
   }
 
   /** @throws {ProxyError} TOOL_NOT_FOUND, NOT_FOUND */
@@ -44,7 +48,7 @@ export class Catalog {
         if (!isFields(ref) || typeof ref.name !== 'string') {
           return this.#toServer(only ?? this.#ownerOf(isFields(ref) ? ref.uri : undefined), params);
         }
-        const found = this.#names.resolve(ref.name);
+        const found = this.#names.resolve(ref.name, 'prompt');
         return this.#toServer(found?.server, { ...params, ref: { ...ref, name: found?.name ?? ref.name } });
       }
       case 'task':
@@ -88,6 +92,12 @@ export class Catalog {
     return tools && (tools.get(tool) ?? false);
   }
 
+  /** The session that the arguments of a tool call name; undefined where they need not and do not. */
+  handle(params: Fields | undefined): Handle | undefined {
+    const found = this.#names.resolve(String(params?.name), 'tool');
+    return found && this.#handles.read(found.server, found.name, params);
+  }
+
   /** What a tool wants repeated in headers; nothing as long as its server's list has not been seen. */
   paramHeaders(tool: string): readonly ParamHeader[] {
     return this.#paramHeaders.get(tool) ?? [];
@@ -95,13 +105,15 @@ export class Catalog {
 
   #routeName(params: Fields | undefined, kind: 'tool' | 'prompt'): Route {
     const name = typeof params?.name === 'string' ? params.name : '';
-    const found = this.#names.resolve(name);
+    const found = this.#names.resolve(name, kind);
     const config = found && this.#servers.get(found.server);
     if (!config || (kind === 'tool' && !isOffered(config, found.name))) {
       const code = kind === 'tool' ? 'TOOL_NOT_FOUND' : 'NOT_FOUND';
       throw new ProxyError(code, `No ${kind} "${name}" is offered here. ${kind}s/list names those that are.`);
     }
-    return { to: 'one', server: found.server, params: { ...params, name: found.name } };
+    const own = { ...params, name: found.name };
+    const sent = kind === 'tool' ? this.#handles.strip(found.server, found.name, own) : own;
+    return { to: 'one', server: found.server, params: sent };
   }
 
   #toServer(server: string | undefined, params: Fields | undefined): Route {
@@ -124,7 +136,7 @@ export class Catalog {
       case 'tools':
         return this.#exposeTool(server, item);
       case 'prompts':
-        return [{ ...item, name: this.#names.exposed(server, String(item.name)) }];
+        return this.#rename(server, item, 'prompt');
       case 'resources':
         if (!this.#resources.has(String(item.uri))) learn(this.#resources, String(item.uri), server);
         return [item];
@@ -148,11 +160,17 @@ export class Catalog {
     const known = this.#readOnly.get(server) ?? new Map<string, boolean>();
     this.#readOnly.set(server, known.set(name, readOnly));
     if (!config || !isOffered(config, name)) return [];
-    const exposed = this.#names.exposed(server, name);
+    const [exposed] = this.#rename(server, this.#handles.expose(server, tool), 'tool');
+    if (!exposed) return [];
     const headers = paramHeadersOf(tool.inputSchema);
-    if (headers.length > 0) this.#paramHeaders.set(exposed, headers);
-    else this.#paramHeaders.delete(exposed);
-    return [{ ...tool, name: exposed }];
+    if (headers.length > 0) this.#paramHeaders.set(String(exposed.name), headers);
+    else this.#paramHeaders.delete(String(exposed.name));
+    return [exposed];
+  }
+
+  #rename(server: string, item: Fields, kind: 'tool' | 'prompt'): Fields[] {
+    const name = this.#names.exposed(server, String(item.name), kind);
+    return name === undefined ? [] : [{ ...item, name }];
   }
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Catalog } from '../catalog/catalog.js';
 import { systemClock } from '../clock.js';
 import { findConfigFile, loadConfig } from '../config/load.js';
-import type { Config, ServerConfig } from '../config/schema.js';
+import type { ServerConfig } from '../config/schema.js';
 import { createConnect, type Connect } from '../downstream/connect.js';
 import { messageOf } from '../errors.js';
 import { setLogLevel, type LogLevel } from '../logger.js';
@@ -15,6 +15,10 @@ import { openSqliteStore } from '../store/sqlite.js';
 import type { Store } from '../store/types.js';
 import { EXIT_FAILED } from './exit.js';
 import { table } from './table.js';
+
+/** Clients leave out tools, or refuse all, where names are longer or tools are more than that. */
+const LONGEST_NAME = 60;
+const MOST_TOOLS = 80;
 
 interface CheckOptions {
   config?: string;
@@ -49,15 +53,14 @@ export async function check(options: CheckOptions): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'mcp-session-proxy-check-'));
   try {
     const connect = createConnect(systemClock, { started: () => {}, ended: () => {} });
-    const catalog = new Catalog(config.servers);
+    const catalog = new Catalog(config.servers, config.sessions.retention);
     const findings = await Promise.all(
       config.servers.map((server) => inspect(server, { connect, store, folder, catalog })),
     );
+    const warnings = [...config.warnings, ...warningsOf(findings)];
     if (options.json)
-      console.log(
-        JSON.stringify({ file: config.file, warnings: config.warnings, servers: findings }, null, 2),
-      );
-    else print(config, findings);
+      console.log(JSON.stringify({ file: config.file, warnings, servers: findings }, null, 2));
+    else print(config.file, warnings, findings);
     if (findings.some(({ ok }) => !ok)) process.exitCode = EXIT_FAILED;
   } finally {
     store.close();
@@ -115,9 +118,26 @@ async function listAll(
   }
 }
 
-function print(config: Config, findings: Finding[]): void {
-  console.log(`${config.file} is valid.`);
-  for (const warning of config.warnings) console.log(`  warning: ${warning}`);
+/** What clients may not take, and how to mend it. */
+function warningsOf(findings: readonly Finding[]): string[] {
+  const tools = findings.flatMap(({ server, tools: names }) => names.map((name) => ({ server, name })));
+  const long = tools.filter(({ name }) => name.length > LONGEST_NAME);
+  return [
+    ...long.map(
+      ({ server, name }) =>
+        `${name} has ${name.length} characters; some clients take ${LONGEST_NAME}. Shorten it with servers.${server}.tools.prefix or .rename.`,
+    ),
+    ...(tools.length > MOST_TOOLS
+      ? [
+          `There are ${tools.length} tools; some clients take ${MOST_TOOLS}. Leave some out with servers.NAME.tools.include or .exclude.`,
+        ]
+      : []),
+  ];
+}
+
+function print(file: string, warnings: readonly string[], findings: Finding[]): void {
+  console.log(`${file} is valid.`);
+  for (const warning of warnings) console.log(`  warning: ${warning}`);
   const rows = [
     ['SERVER', 'STATE', 'NAME', 'REVISION', 'TOOLS', 'RESOURCES', 'PROMPTS'],
     ...findings.map(({ server, ok, name, version, protocolVersion, tools, resources, prompts }) => [

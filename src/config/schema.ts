@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { checkRecovery, recovery, type RecoveryConfig } from './recovery.js';
+import { confusedNames, tools } from './tools.js';
 import { count, duration, size } from './units.js';
 import { clientsSchema, type HintConfig } from './clients.js';
 
@@ -168,12 +169,7 @@ const server = z
       .enum(['session', 'principal', 'shared', 'call'])
       .default('session')
       .describe('Who shares one connection: a session, all sessions of a principal, everybody, or nobody.'),
-    tools: z
-      .strictObject({
-        include: strings.optional().describe('Only these tools; * stands for any text.'),
-        exclude: strings.default([]).describe('Not these tools.'),
-      })
-      .prefault({}),
+    tools: tools.prefault({}),
     timeouts: z
       .strictObject({
         start: duration().default(60_000).describe('From start to the answer to initialize.'),
@@ -186,6 +182,12 @@ const server = z
       .optional()
       .describe(
         'A connection that was not used for so long is pinged before a call, and replaced if it does not answer.',
+      ),
+    handles: z
+      .enum(['off', 'optional', 'required'])
+      .default('off')
+      .describe(
+        'Gives its tools the argument "session", by which a model says in which session to work, and offers session_create, session_list and session_close.',
       ),
     concurrency: count(1)
       .optional()
@@ -246,17 +248,9 @@ export const configSchema = z
     servers: servers.optional().describe('The MCP servers, by name.'),
     mcpServers: servers.optional().describe('The same key under the name that MCP clients use.'),
   })
-  .superRefine(({ servers: one = {}, mcpServers: other = {} }, context) => {
-    const names = [...Object.keys(one), ...Object.keys(other)];
-    for (const name of names) {
-      const shorter = names.find((begin) => name.startsWith(`${begin}__`));
-      if (shorter === undefined) continue;
-      const message = `begins like the tools of "${shorter}", as clients see them: choose a name without __`;
-      context.addIssue({
-        code: 'custom',
-        path: [Object.hasOwn(one, name) ? 'servers' : 'mcpServers', name],
-        message,
-      });
+  .superRefine(({ servers: own = {}, mcpServers = {} }, context) => {
+    for (const { path, message } of confusedNames({ servers: own, mcpServers })) {
+      context.addIssue({ code: 'custom', path, message });
     }
   });
 
@@ -267,7 +261,8 @@ export type TokenConfig = z.output<typeof token>;
 export type JwtConfig = z.output<typeof jwt>;
 type ServerEntry = z.output<typeof server>;
 
-type CommonKeys = 'era' | 'scope' | 'tools' | 'timeouts' | 'healthCheck' | 'retry' | 'maxMessage' | 'preset';
+type CommonKeys =
+  'era' | 'scope' | 'tools' | 'handles' | 'timeouts' | 'healthCheck' | 'retry' | 'maxMessage' | 'preset';
 
 interface CommonServerConfig extends Pick<ServerEntry, CommonKeys>, RecoveryConfig {
   name: string;

@@ -54,6 +54,13 @@ export function isWorthKeeping(method: string): boolean {
   return routing.by !== 'each' && routing.by !== 'all';
 }
 
+/** The argument by which a model says in which session a tool is to work. */
+export interface Handle {
+  argument: string;
+  /** Undefined where it is required and missing. */
+  value: unknown;
+}
+
 /** Where the catalog sends a request. `params` are the server's own, with its own names. */
 export type Route =
   /** To one server. */

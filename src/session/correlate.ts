@@ -4,12 +4,15 @@ import type { SessionsConfig } from '../config/schema.js';
 import { ProxyError, asProxyError } from '../errors.js';
 import { log } from '../logger.js';
 import type { ClientProfile } from '../protocol/client.js';
-import type { Outcome } from '../protocol/messages.js';
+import type { Fields, Outcome } from '../protocol/messages.js';
+import type { Handle } from '../protocol/methods.js';
 import type { Store } from '../store/types.js';
 import type { Attached, Attachments } from './attachments.js';
 import type { Attachment } from './attachment.js';
 import type { Finder } from './finder.js';
 import type { SessionManager } from './manager.js';
+import { asToolResult } from './loss.js';
+import type { Router } from './router.js';
 import type { Session } from './session.js';
 
 /** What a request can name its session by, strongest first. */
@@ -34,8 +37,8 @@ export interface Hint {
 /** What the edge found in a request that tells its session. */
 export interface Facts {
   principal: Principal;
-  /** Id or name of a session, given by the model. */
-  handle?: string | undefined;
+  /** Id or name of a session, given by the model in a tool call. */
+  handle?: Handle | undefined;
   /** Name of a session, or `@` and its alias, given by who configured the client. */
   address?: string | undefined;
   hint?: Hint | undefined;
@@ -72,6 +75,7 @@ export interface CorrelatorOptions {
   attachments: Attachments;
   finder: Finder;
   store: Store;
+  router: Router;
   unidentified: SessionsConfig['unidentified'];
 }
 
@@ -117,13 +121,28 @@ export class Correlator {
     }
   }
 
+  /** The handle in a message. */
+  handle(method: string, params: Fields | undefined): Handle | undefined {
+    const { manager, router } = this.#options;
+    if (method !== 'tools/call' || manager.own?.has(String(params?.name))) return undefined;
+    return router.handle(params);
+  }
+
   /**
    * What a request is to be carried out in.
    * @param link where the client hears of what belongs to no request
    * @throws {ProxyError} as `correlate` does; SESSION_REQUIRED also where that finds none
    */
   target(facts: Facts, client: ClientProfile, link?: Attachment): Target {
-    const correlated = this.correlate(facts);
+    let correlated: Correlated | undefined;
+    try {
+      correlated = this.correlate(facts);
+    } catch (error) {
+      if (!facts.handle) throw error;
+      // A wrong handle is the model's mistake, and for the model to read.
+      const outcome = asToolResult(asProxyError(error));
+      return { key: '', use: () => {}, run: () => Promise.resolve(outcome) };
+    }
     if (!correlated) throw sessionRequired('and has none of its own');
     const { rung, session } = correlated;
     return {
@@ -161,14 +180,15 @@ export class Correlator {
   }
 
   /** Whoever sent it sees one answer for what is closed, unknown or another's. */
-  #byHandle(principal: Principal, handle: string): Session {
+  #byHandle(principal: Principal, { argument, value }: Handle): Session {
+    const mend = `Call session_create to make a session, and pass its id as the argument "${argument}".`;
+    if (value === undefined)
+      throw new ProxyError('SESSION_REQUIRED', `This tool works in a session that you name. ${mend}`);
     const who = { ...principal, admin: false };
-    const session = this.#lookUp(who, handle);
+    const session = typeof value === 'string' ? this.#lookUp(who, value) : undefined;
     if (session && session.state !== 'closed') return session;
-    throw new ProxyError(
-      'SESSION_NOT_FOUND',
-      `There is no session "${handle.slice(0, 80)}" (any more). Call session_create to make one, and pass its id as the session of this tool.`,
-    );
+    const told = typeof value === 'string' ? `"${value.slice(0, 80)}"` : 'of that kind';
+    throw new ProxyError('SESSION_NOT_FOUND', `There is no session ${told} (any more). ${mend}`);
   }
 
   #lookUp(who: Principal, handle: string): Session | undefined {

@@ -131,9 +131,11 @@ export class Session implements Holder, Party {
   describe(): Fields {
     const described = this.servers.configs().map((config) => this.servers.description(config));
     const description = this.#options.router.describe(described);
-    if (!this.#options.own() || !isFields(description.capabilities)) return description;
+    const own = this.#options.own();
+    if (!own || !isFields(description.capabilities)) return description;
     // The proxy's own tools and resources stand beside the servers', also where those have none.
-    return { ...description, capabilities: { tools: {}, resources: {}, ...description.capabilities } };
+    const offered = { tools: {}, ...(own.resources.length > 0 && { resources: {} }) };
+    return { ...description, capabilities: { ...offered, ...description.capabilities } };
   }
 
   /** Whether every server's description is known, so that `describe` presumes nothing. */

@@ -43,32 +43,48 @@ const session = name.optional().describe('Name or id of a session; this one by d
 const CURRENT = 'session://current';
 const STATE = 'session://state';
 
+const RESOURCES: readonly Fields[] = [
+  {
+    uri: CURRENT,
+    name: 'This session',
+    mimeType: 'application/json',
+    description: 'Name, state, deadline and servers of this session.',
+  },
+  {
+    uri: STATE,
+    name: 'State of this session',
+    mimeType: 'application/json',
+    description: 'All keys, with those of the user and the app.',
+  },
+];
+
+/** What a model needs to work with handles. */
+const FOR_HANDLES: ReadonlySet<string> = new Set(['session_create', 'session_list', 'session_close']);
+
+/** What models are offered. */
+export interface Offered {
+  /** All tools and resources; otherwise only what goes with handles. */
+  all: boolean;
+  /** Whether tools of servers take a handle. */
+  handles: boolean;
+}
+
 /** The session_* tools and session:// resources: the model's door to the same operations as everybody's. */
 export class ModelTools implements OwnTools {
-  readonly resources = [
-    {
-      uri: CURRENT,
-      name: 'This session',
-      mimeType: 'application/json',
-      description: 'Name, state, deadline and servers of this session.',
-    },
-    {
-      uri: STATE,
-      name: 'State of this session',
-      mimeType: 'application/json',
-      description: 'All keys, with those of the user and the app.',
-    },
-  ];
+  readonly resources: readonly Fields[];
   readonly tools: readonly Fields[];
   readonly #tools: Readonly<Record<string, OwnTool>>;
   readonly #sessions: SessionOperations;
   readonly #contents: SessionContents;
 
-  constructor(sessions: SessionOperations, contents: SessionContents) {
+  constructor(sessions: SessionOperations, contents: SessionContents, offered: Offered) {
     this.#sessions = sessions;
     this.#contents = contents;
-    this.#tools = toolTable(sessions, contents);
-    this.tools = Object.entries(this.#tools).map(([tool, { description, input, readOnly }]) => ({
+    this.resources = offered.all ? RESOURCES : [];
+    const table = Object.entries(toolTable(sessions, contents, offered));
+    const chosen = table.filter(([tool]) => offered.all || FOR_HANDLES.has(tool));
+    this.#tools = Object.fromEntries(chosen);
+    this.tools = chosen.map(([tool, { description, input, readOnly }]) => ({
       name: tool,
       description,
       inputSchema: z.toJSONSchema(input),
@@ -110,19 +126,27 @@ export class ModelTools implements OwnTools {
     const contents = (value: unknown) => ({
       contents: [{ uri, mimeType: 'application/json', text: JSON.stringify(value, null, 2) }],
     });
+    if (this.resources.length === 0) return undefined;
     if (uri === CURRENT) return contents(this.#sessions.info(who, current.id));
     if (uri === STATE) return contents(this.#contents.getState(who, current.id));
     return undefined;
   }
 }
 
-function toolTable(sessions: SessionOperations, contents: SessionContents): Record<string, OwnTool> {
+function toolTable(
+  sessions: SessionOperations,
+  contents: SessionContents,
+  offered: Offered,
+): Record<string, OwnTool> {
+  const ways = [
+    ...(offered.handles ? ['Pass its id as the session of each tool that takes one.'] : []),
+    ...(offered.all ? ['Use session_use to work in it from now on.'] : []),
+  ].join(' ');
   const ref = ({ current }: Call, args: Fields) =>
     typeof args.session === 'string' ? args.session : current.id;
   return {
     session_create: {
-      description:
-        'Creates a session with servers of its own (a browser of its own, a database connection of its own). It stays until it is closed; idle, its servers stop and start again with its next call. Use session_use to work in it.',
+      description: `Creates a session with servers of its own (a browser of its own, a database connection of its own). It stays until it is closed; idle, its servers stop and start again with its next call. ${ways}`,
       input: z.strictObject({
         name: z
           .string()

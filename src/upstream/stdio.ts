@@ -145,10 +145,11 @@ export class StdioEndpoint {
     throw new ProxyError('INVALID_REQUEST', `A request with id ${JSON.stringify(id)} is still under way.`);
   }
 
-  #factsOf({ params }: Request): Facts {
-    const { session, hints } = this.#options;
+  #factsOf({ method, params }: Request): Facts {
+    const { session, hints, correlator } = this.#options;
     return {
       principal: LOCAL_PRINCIPAL,
+      handle: correlator.handle(method, params),
       address: session,
       hint: hints.read(params),
       known: this.#peer?.attached,

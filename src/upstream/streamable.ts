@@ -16,7 +16,6 @@ import {
 import {
   isRequest,
   toMessage,
-  type Fields,
   type Message,
   type Notification,
   type Request,
@@ -110,8 +109,7 @@ export class StreamableEndpoint {
     const message = toMessage(value);
     const version = request.headers['mcp-protocol-version'];
     if ('method' in message && isModern(message, typeof version === 'string' ? version : undefined)) {
-      const target = () =>
-        modernTarget(this.#options.correlator, this.#factsOf(caller, message.params), message);
+      const target = () => modernTarget(this.#options.correlator, this.#factsOf(caller, message), message);
       return this.#options.modern.handle(request, response, message, caller.principal, target);
     }
     try {
@@ -127,7 +125,7 @@ export class StreamableEndpoint {
 
   async #initialize(caller: Caller, message: Request): Promise<void> {
     const { response } = caller;
-    const facts = this.#factsOf(caller, message.params);
+    const facts = this.#factsOf(caller, message);
     // Who names a session is attached to that one, whatever its id was for.
     const named = facts.address !== undefined || facts.hint !== undefined;
     const { result, attached } = await introduce(this.#options, profileOf(message.params), {
@@ -145,7 +143,7 @@ export class StreamableEndpoint {
 
   async #request(caller: Caller, message: Request): Promise<void> {
     const { request, response } = caller;
-    const facts = this.#factsOf(caller, message.params);
+    const facts = this.#factsOf(caller, message);
     const peer = this.#peer(caller, facts);
     const reply = this.#reply(request, response, peer, message);
     if (reply.primes && isWorthKeeping(message.method)) reply.keep();
@@ -154,7 +152,7 @@ export class StreamableEndpoint {
   }
 
   #receive(caller: Caller, message: Notification | Response): void {
-    const facts = this.#factsOf(caller, 'method' in message ? message.params : undefined);
+    const facts = this.#factsOf(caller, 'method' in message ? message : undefined);
     this.#peer(caller, facts).receive(message, this.#options.correlator.correlate(facts)?.session);
   }
 
@@ -180,7 +178,7 @@ export class StreamableEndpoint {
     }
     // An array has no place for what servers send meanwhile: that goes on the client's own stream.
     const aside = { open: false, send: () => {} };
-    const answers = requests.map((one) => peer.request(one, aside, this.#factsOf(caller, one.params)));
+    const answers = requests.map((one) => peer.request(one, aside, this.#factsOf(caller, one)));
     for (const message of messages) if (!isRequest(message)) this.#receive(caller, message);
     if (requests.length === 0) return void response.writeHead(202).end();
     const settled = await Promise.all(answers);
@@ -236,8 +234,15 @@ export class StreamableEndpoint {
   // -- peers -----------------------------------------------------------------------------------------------------
 
   /** What tells the session of a message. */
-  #factsOf({ request, principal, address, known }: Caller, params?: Fields): Facts {
-    return { principal, address, hint: this.#options.hints.read(params, request.headers), known };
+  #factsOf({ request, principal, address, known }: Caller, message?: Request | Notification): Facts {
+    const { hints, correlator } = this.#options;
+    return {
+      principal,
+      handle: message && correlator.handle(message.method, message.params),
+      address,
+      hint: hints.read(message?.params, request.headers),
+      known,
+    };
   }
 
   /**
@@ -255,8 +260,10 @@ export class StreamableEndpoint {
       );
     }
     if (known) return this.#peerOf(known);
-    const named = this.#options.correlator.correlate(facts)?.session;
-    if (named) return this.#strangerIn(named, version ?? VERSION_WITHOUT_HEADER);
+    const { correlator } = this.#options;
+    // What a model names is not where its client is, unless there is nothing else to go by.
+    const named = correlator.correlate({ ...facts, handle: undefined }) ?? correlator.correlate(facts);
+    if (named?.session) return this.#strangerIn(named.session, version ?? VERSION_WITHOUT_HEADER);
     if (sessionKey(request) === undefined) {
       throw new ProxyError(
         'SESSION_REQUIRED',

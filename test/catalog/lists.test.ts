@@ -2,8 +2,11 @@ import { expect, test } from 'vitest';
 import { Catalog } from '../../src/catalog/catalog.js';
 import { serverConfigs } from '../support/servers.js';
 
-const single = () => new Catalog(serverConfigs({ one: { tools: { include: ['c*'], exclude: ['*_x'] } } }));
-const several = () => new Catalog(serverConfigs({ one: { tools: { exclude: ['hidden'] } }, two: {} }));
+const RETENTION = 604_800_000;
+const single = () =>
+  new Catalog(serverConfigs({ one: { tools: { include: ['c*'], exclude: ['*_x'] } } }), RETENTION);
+const several = () =>
+  new Catalog(serverConfigs({ one: { tools: { exclude: ['hidden'] } }, two: {} }), RETENTION);
 
 test('tools are shown under their server’s name, with every field they have', () => {
   const tool = {

@@ -8,8 +8,8 @@ const names = (...servers: string[]) =>
 test('with one server nothing is renamed, whatever the name looks like', () => {
   const only = names('one');
   for (const name of ['click', 'one__click', 'other__click', '', '__']) {
-    expect(only.exposed('one', name)).toBe(name);
-    expect(only.resolve(name)).toEqual({ server: 'one', name });
+    expect(only.exposed('one', name, 'tool')).toBe(name);
+    expect(only.resolve(name, 'tool')).toEqual({ server: 'one', name });
   }
 });
 
@@ -17,9 +17,9 @@ test('with several servers each name begins with its server’s and leads back t
   const both = names('one', 'two');
   for (const server of ['one', 'two']) {
     for (const name of ['click', 'a__b', '__', '', 'one__click', 'näme']) {
-      const exposed = both.exposed(server, name);
+      const exposed = both.exposed(server, name, 'tool') ?? '';
       expect(exposed).toBe(`${server}__${name}`);
-      expect(both.resolve(exposed)).toEqual({ server, name });
+      expect(both.resolve(exposed, 'tool')).toEqual({ server, name });
     }
   }
 });
@@ -27,15 +27,48 @@ test('with several servers each name begins with its server’s and leads back t
 test.each(['click', 'three__click', 'one_click', 'One__click', '__click', ''])(
   'with several servers %j leads nowhere',
   (name) => {
-    expect(names('one', 'two').resolve(name)).toBeUndefined();
+    expect(names('one', 'two').resolve(name, 'tool')).toBeUndefined();
   },
 );
 
-test('where one server’s name begins another’s, the longest wins in either order', () => {
-  for (const both of [names('a', 'a__b'), names('a__b', 'a')]) {
-    expect(both.resolve('a__b__click')).toEqual({ server: 'a__b', name: 'click' });
-    expect(both.resolve('a__click')).toEqual({ server: 'a', name: 'click' });
+const tools = (entries: Record<string, Record<string, unknown>>) =>
+  new Names(
+    serverConfigs(Object.fromEntries(Object.entries(entries).map(([name, own]) => [name, { tools: own }]))),
+  );
+
+test('where one prefix begins another, the longest wins in either order', () => {
+  const [short, long] = [{ prefix: 'a_' }, { prefix: 'a_b_' }];
+  for (const both of [tools({ one: short, two: long }), tools({ two: long, one: short })]) {
+    expect(both.resolve('a_b_click', 'tool')).toEqual({ server: 'two', name: 'click' });
+    expect(both.resolve('a_click', 'tool')).toEqual({ server: 'one', name: 'click' });
   }
+});
+
+test('a renamed tool is known by its new name alone, behind the prefix', () => {
+  const renamed = tools({ one: { rename: { take_a_very_long_name: 'short' } }, two: {} });
+  expect(renamed.exposed('one', 'take_a_very_long_name', 'tool')).toBe('one__short');
+  expect(renamed.resolve('one__short', 'tool')).toEqual({ server: 'one', name: 'take_a_very_long_name' });
+  expect(renamed.resolve('one__take_a_very_long_name', 'tool')).toBeUndefined();
+  expect(renamed.exposed('one', 'short', 'prompt')).toBe('one__short');
+});
+
+test('a prefix stands in place of the server’s name, or nothing does; prompts keep theirs', () => {
+  const both = tools({ one: { prefix: 'b_' }, two: { prefix: 'none' } });
+  expect([both.exposed('one', 'click', 'tool'), both.exposed('two', 'click', 'tool')]).toEqual([
+    'b_click',
+    'click',
+  ]);
+  expect(both.resolve('b_click', 'tool')).toEqual({ server: 'one', name: 'click' });
+  expect(both.resolve('click', 'tool')).toEqual({ server: 'two', name: 'click' });
+  expect(both.exposed('two', 'click', 'prompt')).toBe('two__click');
+  expect(tools({ only: { prefix: 'x-' } }).exposed('only', 'click', 'tool')).toBe('x-click');
+});
+
+test('a tool whose name another has taken is not offered', () => {
+  const both = tools({ one: { prefix: 'b_' }, two: { prefix: 'none', rename: { a: 'c' } } });
+  expect(both.exposed('two', 'b_click', 'tool')).toBeUndefined();
+  expect(both.exposed('two', 'c', 'tool')).toBeUndefined();
+  expect(both.exposed('two', 'a', 'tool')).toBe('c');
 });
 
 function offered(tools: Record<string, unknown>, tool: string): boolean {

@@ -4,8 +4,10 @@ import { ProxyError } from '../../src/errors.js';
 import type { Fields } from '../../src/protocol/messages.js';
 import { serverConfigs } from '../support/servers.js';
 
-const single = () => new Catalog(serverConfigs({ one: { tools: { exclude: ['hidden'] } } }));
-const several = () => new Catalog(serverConfigs({ one: { tools: { exclude: ['hidden'] } }, two: {} }));
+const RETENTION = 604_800_000;
+const single = () => new Catalog(serverConfigs({ one: { tools: { exclude: ['hidden'] } } }), RETENTION);
+const several = () =>
+  new Catalog(serverConfigs({ one: { tools: { exclude: ['hidden'] } }, two: {} }), RETENTION);
 
 function failure(run: () => unknown): string {
   try {

@@ -47,3 +47,17 @@ test('a server whose name begins like the tools of another is refused', () => {
     /mcpServers\.a__b: begins like the tools of "a", as clients see them: choose a name without __/,
   );
 });
+
+test('two tools of one name, or two servers of one prefix, are refused by name', () => {
+  const renamed = (tools: string) =>
+    `servers: { one: { command: x, tools: ${tools} }, two: { command: x, tools: { prefix: a_ } } }`;
+  expect(refusal(renamed('{ rename: { a: c, b: c } }'))).toMatch(
+    /servers\.one\.tools\.rename\.a: gives two tools the name "c"/,
+  );
+  expect(refusal(renamed('{ prefix: a_ }'))).toMatch(
+    /servers\.two\.tools\.prefix: is that of server "one" as well/,
+  );
+  expect(refusal(renamed('{ prefix: "a b" }'))).toMatch(
+    /servers\.one\.tools\.prefix: must be 1 to 64 letters/,
+  );
+});

@@ -22,6 +22,7 @@ function ladder(options: WorldOptions = {}) {
     attachments,
     store,
     unidentified,
+    router: world.router,
     finder: new Finder(manager),
   });
   const find = (facts: Partial<Facts> = {}) => correlator.correlate({ principal, ...facts });
@@ -39,7 +40,7 @@ test('the first rung that matches counts: handle, address, hint, id, policy', ()
   const { world, find } = ladder({ sessions: { unidentified: 'principal' } });
   using _ = world;
   const known = world.attachments.attach(world.session(), new FakeClient().client, true);
-  const handle = world.session().id;
+  const handle = { argument: 'session', value: world.session().id };
   const facts: Facts = { principal, handle, address: 'work', hint, known };
   const seen: (Rung | undefined)[] = [];
   for (const key of ['handle', 'address', 'hint', 'known', 'principal'] as const) {

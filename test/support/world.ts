@@ -33,6 +33,7 @@ export class World {
   readonly store: Store;
   readonly manager: SessionManager;
   readonly attachments: Attachments;
+  readonly router: Catalog;
   /** Every start of a server, in order. */
   readonly connections: FakeConnection[] = [];
   /** What a start waits for. */
@@ -51,13 +52,15 @@ export class World {
     this.store = options.store ?? openSqliteStore(':memory:');
     this.manners = options.manners ?? polite;
     const servers = serverConfigs(options.servers ?? { one: {} });
+    const config = { ...configSchema.parse({}).sessions, ...options.sessions };
+    this.router = new Catalog(servers, config.retention);
     this.manager = new SessionManager({
       store: this.store,
       clock: this.clock,
       instance: options.instance ?? 'this proxy',
-      config: { ...configSchema.parse({}).sessions, ...options.sessions },
+      config,
       servers,
-      router: new Catalog(servers),
+      router: this.router,
       connect: async (config, context: ConnectContext) => {
         this.starts += 1;
         await this.starting?.();

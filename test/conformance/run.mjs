@@ -48,6 +48,7 @@ const suite = createRequire(import.meta.url).resolve('@modelcontextprotocol/conf
 const targets = {
   direct: (era, processes) => processes.serve('fixture', [fixture, era, 'http']),
   ...throughProxy('legacy'),
+  ...throughProxy('modern'),
 };
 
 const { values: options } = parseArgs({

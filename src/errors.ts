@@ -44,6 +44,7 @@ const TABLE = {
   TOOL_NOT_FOUND: { status: 404, rpc: -32602 },
   NOT_FOUND: { status: 404, rpc: -32602 },
   SERVER_UNAVAILABLE: { status: 502, rpc: -32603 },
+  CIRCUIT_OPEN: { status: 503, rpc: -32603 },
   RESTORE_FAILED: { status: 502, rpc: -32603 },
   SERVER_BUSY: { status: 503, rpc: -32603 },
   OUTCOME_UNKNOWN: { status: 502, rpc: -32603 },

@@ -1,6 +1,7 @@
 import { log } from './logger.js';
 import type { ProcessMark, Store } from './store/types.js';
 import { isRunning, markOf, UNMARKED } from './downstream/process-mark.js';
+import { signalMarked } from './downstream/strays.js';
 
 /** Enters this process in the store as one that uses it. */
 export function registerInstance(store: Store, instance: string, at: number): void {
@@ -13,17 +14,19 @@ export function registerInstance(store: Store, instance: string, at: number): vo
 
 /**
  * Clears up after proxies that died: ends what is left of their children and releases their sessions. A process is
- * touched only when number, start time and boot are those that were written down when we started it.
+ * touched only when number, start time and boot are those that were written down when we started it, or when it carries
+ * the random marker that was in that one's environment.
  */
 export function clearLeftovers(store: Store, at: number): void {
   for (const { id, mark } of store.processes.instances()) {
     if (isRunning(mark)) continue;
     const left = store.processes.childrenOf(id).filter(isRunning);
     for (const child of left) endGroup(child);
+    const strays = signalMarked(store.processes.markersOf(id), 'SIGKILL');
     const sessions = store.sessions.releaseOf(id, at);
     store.processes.removeInstance(id);
     log.downstream.info(
-      { sessions: sessions.length, processes: left.length },
+      { sessions: sessions.length, processes: left.length + strays.length },
       'An earlier proxy ended without a word; its sessions go on.',
     );
   }

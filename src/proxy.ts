@@ -11,6 +11,7 @@ import { Catalog } from './catalog/catalog.js';
 import { systemClock, type Clock } from './clock.js';
 import type { Config } from './config/schema.js';
 import { createConnect } from './downstream/connect.js';
+import { memoryOf } from './downstream/strays.js';
 import { clearLeftovers, registerInstance } from './leftovers.js';
 import { ProxyError, messageOf } from './errors.js';
 import { log } from './logger.js';
@@ -87,8 +88,9 @@ export class SessionProxy {
       config: config.sessions,
       servers: config.servers,
       router: this.#catalog,
+      memoryOf,
       connect: createConnect(clock, {
-        started: (mark) => this.#write(() => processes.addChild(this.#instance, mark)),
+        started: (mark, marker) => this.#write(() => processes.addChild(this.#instance, mark, marker)),
         ended: (mark) => this.#write(() => processes.removeChild(mark)),
       }),
       folder: (owner) => {

@@ -11,6 +11,7 @@ import { setLogLevel, type LogLevel } from '../logger.js';
 import { PROXY_PROFILE } from '../protocol/client.js';
 import { isFields, type Fields } from '../protocol/messages.js';
 import { Binding } from '../session/binding.js';
+import { Circuit } from '../session/circuit.js';
 import { openSqliteStore } from '../store/sqlite.js';
 import type { Store } from '../store/types.js';
 import { EXIT_FAILED } from './exit.js';
@@ -74,7 +75,7 @@ async function inspect(
 ): Promise<Finding> {
   const finding: Finding = { server: config.name, ok: true, tools: [], resources: [], prompts: [] };
   const audience = { notify: () => {}, outlet: () => undefined };
-  const drivers = { store, clock: systemClock, connect, questions: 0 };
+  const drivers = { store, clock: systemClock, connect, questions: 0, circuit: new Circuit(systemClock) };
   const binding = new Binding({ ...drivers, config, owner: 'check', audience });
   try {
     await binding.ready({

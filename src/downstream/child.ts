@@ -2,9 +2,11 @@ import { mkdirSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { getDefaultEnvironment } from '@modelcontextprotocol/sdk/client/stdio.js';
 import type { Clock } from '../clock.js';
+import type { StopStep } from '../config/recovery.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log, redact } from '../logger.js';
 import { markOf } from './process-mark.js';
+import { MARKER, newMarker, signalMarked } from './strays.js';
 import { spawnHere, type ServerProcess, type Spawn } from './process.js';
 
 /** Of what a server writes to stderr, the end is kept for error messages. */
@@ -12,9 +14,14 @@ const STDERR_KEPT_BYTES = 64 * 1024;
 const STDERR_SHOWN_LINES = 5;
 const STDERR_SHOWN_CHARS = 1000;
 
-/** Steps of an ordered stop, milliseconds: after the end of input, then after SIGTERM. */
-const WAIT_AFTER_STDIN = 2000;
-const WAIT_AFTER_TERM = 3000;
+/** An ordered stop, where the config names no other; waits in milliseconds. */
+const STOP: readonly ProcessStep[] = [
+  { stdin: 'close', wait: 2000 },
+  { signal: 'SIGTERM', wait: 3000 },
+];
+
+/** What a server leaves behind gets this long to leave, milliseconds. */
+const REST_GRACE = 1000;
 
 /** After a process is gone its pipes are read for this long, milliseconds. */
 export const PIPES_DRAIN = 100;
@@ -25,6 +32,10 @@ export interface ChildOptions {
   args: string[];
   env: Record<string, string>;
   cwd: string;
+  /** What it writes is for this user alone. */
+  private?: boolean;
+  /** How it is stopped; at the end comes SIGKILL in any case. */
+  stop?: readonly ProcessStep[];
   clock: Clock;
   /** Told of every process that starts and ends, so that a later proxy can find what this one left. */
   register: ProcessRegister;
@@ -32,8 +43,12 @@ export interface ChildOptions {
   spawn?: Spawn;
 }
 
+/** One step of an ordered stop. */
+export type ProcessStep = Pick<StopStep, 'stdin' | 'signal' | 'wait'> & Partial<Pick<StopStep, 'target'>>;
+
 export interface ProcessRegister {
-  started(mark: { pid: number; started: string }): void;
+  /** @param marker in the environment of all that the process starts */
+  started(mark: { pid: number; started: string }, marker: string): void;
   ended(mark: { pid: number; started: string }): void;
 }
 
@@ -48,6 +63,7 @@ export class Child {
   #stderr: Buffer[] = [];
   #stderrBytes = 0;
   #stopping: Promise<void> | undefined;
+  readonly #marker = newMarker();
 
   constructor(options: ChildOptions) {
     this.#options = options;
@@ -59,7 +75,8 @@ export class Child {
    * @throws {ProxyError} SERVER_UNAVAILABLE naming the key of the config that is at fault
    */
   async start(): Promise<{ stdin: Writable; stdout: Readable }> {
-    const { server, command, args, env, cwd, spawn = spawnHere } = this.#options;
+    const { server, command, args, cwd, spawn = spawnHere } = this.#options;
+    const env = { ...getDefaultEnvironment(), ...this.#options.env, [MARKER]: this.#marker };
     const cannot = (error: unknown) => {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
       const what = missing ? `the command "${command}" was not found` : messageOf(error);
@@ -70,7 +87,7 @@ export class Child {
     try {
       mkdirSync(cwd, { recursive: true, mode: 0o700 });
       // The SDK's list, not our own environment: that one holds other people's secrets.
-      child = await spawn({ command, args, env: { ...getDefaultEnvironment(), ...env }, cwd });
+      child = await spawn({ command, args, env, cwd, private: this.#options.private ?? false });
     } catch (error) {
       this.#ended('could not be started');
       throw cannot(error);
@@ -82,19 +99,12 @@ export class Child {
     stderr.on('error', (error) => log.downstream.debug({ server }, `stderr: ${error.message}`));
     stderr.on('data', (chunk: Buffer) => this.#keepStderr(chunk));
     const mark = markOf(pid);
-    if (mark) this.#options.register.started(mark);
+    if (mark) this.#options.register.started(mark, this.#marker);
     void child.exited.then(({ code, signal }) => {
       // Whoever left the group may hold the pipes for ever; what the server itself wrote is read by then.
       setTimeout(() => [stdin, stdout, stderr].forEach((pipe) => pipe.destroy()), PIPES_DRAIN).unref();
       this.#ended(signal ? `was ended by ${signal}` : `exited with code ${code}`);
-      this.#signal('SIGTERM'); // whom the process left behind in its group
-      if (!this.#groupLives()) child.forget();
-      else {
-        this.#options.clock.after(WAIT_AFTER_TERM, () => {
-          this.#signal('SIGKILL');
-          child.forget(); // its number may be given out again
-        });
-      }
+      this.#endRest(child);
       if (mark) this.#options.register.ended(mark);
     });
     return { stdin, stdout };
@@ -133,16 +143,29 @@ export class Child {
 
   async #stop(): Promise<void> {
     if (!this.#process?.pid || this.#exit !== undefined) return;
-    this.#process.stdin.end();
-    if (await this.#gone(WAIT_AFTER_STDIN)) return;
-    this.#signal('SIGTERM');
-    if (await this.#gone(WAIT_AFTER_TERM)) return;
+    for (const { stdin, signal, target = 'group', wait } of this.#options.stop ?? STOP) {
+      if (stdin) this.#process.stdin.end();
+      if (signal) this.#signal(signal, target);
+      if (await this.#gone(wait)) return;
+    }
     log.downstream.warn(
       { server: this.#options.server, pid: this.pid },
-      'The server ignores SIGTERM; SIGKILL.',
+      'The server does not leave when it is asked to; SIGKILL.',
     );
     this.#signal('SIGKILL');
     await this.exited;
+  }
+
+  /** Ends what the process left behind, in its group or out of it. */
+  #endRest(child: ServerProcess): void {
+    this.#signal('SIGTERM');
+    const strays = signalMarked([this.#marker], 'SIGTERM');
+    if (strays.length === 0 && !this.#groupLives()) return child.forget();
+    this.#options.clock.after(REST_GRACE, () => {
+      this.#signal('SIGKILL');
+      signalMarked([this.#marker], 'SIGKILL');
+      child.forget(); // its number may be given out again
+    });
   }
 
   async #gone(ms: number): Promise<boolean> {
@@ -160,11 +183,11 @@ export class Child {
     this.#resolveExited(this.#exit);
   }
 
-  #signal(signal: NodeJS.Signals | 0): boolean {
+  #signal(signal: NodeJS.Signals | 0, target: StopStep['target'] = 'group'): boolean {
     const pid = this.#process?.pid;
     if (pid === undefined) return false;
     try {
-      return process.kill(process.platform === 'win32' ? pid : -pid, signal);
+      return process.kill(process.platform === 'win32' || target === 'process' ? pid : -pid, signal);
     } catch {
       return false; // nobody is left
     }

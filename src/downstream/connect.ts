@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.js';
+import type { StopStep } from '../config/recovery.js';
 import type { LocalServerConfig, RemoteServerConfig, ServerConfig } from '../config/schema.js';
 import { asProxyError } from '../errors.js';
 import type { Era } from '../protocol/eras.js';
@@ -47,7 +48,8 @@ export function createConnect(clock: Clock, register: ProcessRegister): Connect 
     if (config.kind === 'remote') return connectRemote(config, context, attempt);
     const filled = fillTemplates(config, context.variables);
     const { maxMessage } = config;
-    const start = () => new StdioTransport({ ...filled, server, maxMessage, clock, register });
+    const process = { private: usesFolder(config), ...stopOf(config), clock, register };
+    const start = () => new StdioTransport({ ...filled, ...process, server, maxMessage });
     return connectLocal(config, context, attempt, start);
   };
 }
@@ -90,6 +92,17 @@ async function connectLocal(
     if (signal?.aborted) throw error;
     return legacy();
   }
+}
+
+/** What a server writes into a session's folder may be cookies and passwords: nobody else is to read them. */
+function usesFolder({ command, args, env, cwd }: LocalServerConfig): boolean {
+  return [command, cwd, ...args, ...Object.values(env)].some((text) => text.includes('${session.dir}'));
+}
+
+/** The steps after those that call tools; the usual ones where there are none. */
+function stopOf({ stop }: LocalServerConfig): { stop?: StopStep[] } {
+  const steps = stop.filter(({ tool }) => tool === undefined);
+  return steps.length > 0 ? { stop: steps } : {};
 }
 
 /**

@@ -1,26 +1,40 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
+import { getDefaultEnvironment } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { log } from '../logger.js';
+import { MARKER } from './strays.js';
 
 /**
  * Ends our children when we die without a word: a small shell that holds the list of their process groups and reads
  * from a pipe of ours. The pipe's end is our death, however it came; by then the children have seen the end of their
- * input too, so they get a moment to leave in order.
+ * input too, so they get a moment to leave in order. What left its group is found by the marker in its environment.
  */
 const SCRIPT = `
 trap '' HUP INT TERM
 groups=' '
-while read -r op group; do
+while read -r op group marker; do
   case $op in
-    +) groups="$groups$group " ;;
-    -) case $groups in *" $group "*) groups="\${groups%% $group *} \${groups#* $group }" ;; esac ;;
+    +) groups="$groups$group:$marker " ;;
+    -) case $groups in *" $group:"*) rest="\${groups#* $group:}"; groups="\${groups%% $group:*} \${rest#* }" ;; esac ;;
   esac
 done
 [ "$groups" = ' ' ] && exit 0
+end() {
+  marked=
+  for one in $groups; do
+    kill -s "$1" -- "-\${one%%:*}" 2>/dev/null
+    marked="$marked -e ${MARKER}=\${one#*:}"
+  done
+  [ -d /proc/self ] || return
+  for file in $(grep -l -s -F $marked /proc/[0-9]*/environ); do
+    pid="\${file#/proc/}"
+    kill -s "$1" "\${pid%/environ}" 2>/dev/null
+  done
+}
 sleep 0.7
-for group in $groups; do kill -s TERM -- "-$group" 2>/dev/null; done
+end TERM
 sleep 0.7
-for group in $groups; do kill -s KILL -- "-$group" 2>/dev/null; done
+end KILL
 exit 0
 `;
 
@@ -30,7 +44,11 @@ function tell(line: string): void {
   if (process.platform === 'win32') return; // children die with their job object
   if (!shell) {
     // In a group of its own, so that Ctrl-C at a terminal does not reach it.
-    shell = spawn('/bin/sh', ['-c', SCRIPT], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+    shell = spawn('/bin/sh', ['-c', SCRIPT], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+      env: getDefaultEnvironment(), // without the marker of a proxy above this one
+    });
     const failed = (error: Error) =>
       log.downstream.warn(`Children are not guarded against a crash of the proxy: ${error.message}`);
     shell.on('error', failed);
@@ -42,9 +60,9 @@ function tell(line: string): void {
   shell.stdin?.write(line);
 }
 
-/** From now on the process group ends when this process does. */
-export function guard(group: number): void {
-  tell(`+ ${group}\n`);
+/** From now on the process group ends when this process does, and with it whatever carries its marker. */
+export function guard(group: number, marker = 'none'): void {
+  tell(`+ ${group} ${marker}\n`);
 }
 
 /** The process group is gone by itself. */

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { guard, release } from './guardian.js';
+import { MARKER } from './strays.js';
 
 /** What a process is started with; no shell looks at it. */
 export interface Command {
@@ -9,6 +10,8 @@ export interface Command {
   /** Its whole environment. */
   env: Record<string, string>;
   cwd: string;
+  /** Files it makes are for this user alone. */
+  private: boolean;
 }
 
 /** How a process ended. */
@@ -37,14 +40,16 @@ export interface ServerProcess {
 export type Spawn = (command: Command) => Promise<ServerProcess>;
 
 /** As a child of this very process. */
-export const spawnHere: Spawn = async ({ command, args, env, cwd }) => {
-  const child = spawn(command, args, {
-    cwd,
-    env,
-    stdio: ['pipe', 'pipe', 'pipe'],
-    detached: process.platform !== 'win32',
-    windowsHide: true,
-  });
+export const spawnHere: Spawn = async (command) => {
+  const child = spawnPrivately(command, () =>
+    spawn(command.command, command.args, {
+      cwd: command.cwd,
+      env: command.env,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: process.platform !== 'win32',
+      windowsHide: true,
+    }),
+  );
   const { stdin, stdout, stderr } = child;
   // A child that is gone at once must not end the proxy with EPIPE; whoever uses the pipes hears of it too.
   for (const pipe of [stdin, stdout, stderr]) pipe.on('error', () => {});
@@ -58,6 +63,17 @@ export const spawnHere: Spawn = async ({ command, args, env, cwd }) => {
   });
   const { pid } = child;
   if (pid === undefined) throw new Error('it has no number');
-  guard(pid);
+  guard(pid, command.env[MARKER]);
   return { pid, stdin, stdout, stderr, exited, label: () => {}, forget: () => release(pid) };
 };
+
+/** A process inherits the mask of whoever starts it, and there is no other way to give it one. */
+function spawnPrivately<T>(command: Pick<Command, 'private'>, start: () => T): T {
+  if (!command.private) return start();
+  const before = process.umask(0o077);
+  try {
+    return start();
+  } finally {
+    process.umask(before);
+  }
+}

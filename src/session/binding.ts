@@ -2,15 +2,18 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import type { ServerConfig } from '../config/schema.js';
 import type { ConnectContext, Connection, Description } from '../downstream/types.js';
-import { ProxyError } from '../errors.js';
+import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import { eraOf, type Era } from '../protocol/eras.js';
 import type { Fields, Outcome } from '../protocol/messages.js';
 import type { Store } from '../store/types.js';
 import { Calls, type Audience } from './calls.js';
 import { Checkpoints, type Restored } from './checkpoint.js';
+import { Circuit, isEarly } from './circuit.js';
 import type { Exchange } from './exchange.js';
 import { StateLost } from './loss.js';
+import { Turns } from './turns.js';
+import { Upkeep } from './upkeep.js';
 
 export interface BindingOptions {
   store: Store;
@@ -22,6 +25,10 @@ export interface BindingOptions {
   /** Whose connection it is: a session's id, a principal or all, as the server's scope says. */
   owner: string;
   audience: Audience;
+  /** Of all that start this server, whosever it is. */
+  circuit: Circuit;
+  /** Bytes that a process and all it started hold, where the system tells. */
+  memoryOf?: (pid: number) => number | undefined;
 }
 
 /** How long a server may take to answer a ping, milliseconds. */
@@ -37,6 +44,7 @@ export interface Starter {
 interface Live {
   connection: Connection;
   calls: Calls;
+  startedAt: number;
 }
 
 /**
@@ -57,13 +65,14 @@ export class Binding {
   #stopping: Promise<void> | undefined;
   /** Takes back a start under way. */
   #unwanted = new AbortController();
-  #running = 0;
+  readonly #turns: Turns;
   #usedAt = 0;
-  readonly #queue: (() => void)[] = [];
   readonly #checkpoints: Checkpoints;
-  #stopClock: () => void = () => {};
-  /** Why the last generation was given up, when it was because its state was gone. */
-  #lostState: string | undefined;
+  readonly #upkeep: Upkeep;
+  /** Of this connection alone: who makes a server exit by calls shuts nobody else out. */
+  readonly #circuit: Circuit;
+  /** Why the last generation was given up, when calls that wait for their turn are to get the next one. */
+  #givenUp: string | undefined;
 
   constructor(options: BindingOptions) {
     this.#options = options;
@@ -71,7 +80,18 @@ export class Binding {
     this.owner = options.owner;
     const row = options.store.bindings.get(options.owner, options.config.name);
     this.generation = row?.generation ?? 0;
+    this.#turns = new Turns(options.config.concurrency);
     this.#checkpoints = new Checkpoints(options);
+    this.#circuit = new Circuit(options.clock);
+    const { config, clock, memoryOf } = options;
+    this.#upkeep = new Upkeep({
+      clock,
+      config,
+      memory: () => (this.pid === undefined ? undefined : memoryOf?.(this.pid)),
+      busy: () => !this.live || this.#turns.busy || (this.#live?.calls.size ?? 0) > 0,
+      save: () => this.#save(),
+      replace: (reason) => void this.#giveUp(this.#live, reason, true),
+    });
     this.lastEnd = row ? (row.ended ?? 'ended with the proxy, which was restarted') : undefined;
   }
 
@@ -101,7 +121,7 @@ export class Binding {
 
   /**
    * Starts the server unless it runs.
-   * @throws {ProxyError} SERVER_UNAVAILABLE
+   * @throws {ProxyError} SERVER_UNAVAILABLE, CIRCUIT_OPEN, RESTORE_FAILED
    */
   async ready(starter: Starter): Promise<void> {
     if (this.live) return;
@@ -137,15 +157,10 @@ export class Binding {
   }
 
   async #inTurn<T>(job: () => Promise<T>): Promise<T> {
-    if (this.config.concurrency === Infinity) return job();
-    if (this.#running >= this.config.concurrency) await new Promise<void>((next) => this.#queue.push(next));
-    else this.#running += 1;
     try {
-      return await job();
+      return await this.#turns.take(job);
     } finally {
-      const next = this.#queue.shift();
-      if (next) next();
-      else this.#running -= 1;
+      this.#upkeep.used();
     }
   }
 
@@ -208,44 +223,54 @@ export class Binding {
       log.session.debug({ server: this.config.name }, error.message);
       return undefined; // the call itself meets what the probe met
     });
-    if (lost !== undefined) throw await this.#giveUp(live, lost);
+    if (lost !== undefined) throw await this.#lostState(live, lost);
     const outcome = await this.#send('tools/call', params, exchange);
     const told = this.#checkpoints.lossIn(outcome);
-    if (told !== undefined) throw await this.#giveUp(live, told, outcome);
+    this.#circuit.served();
+    if (told !== undefined) throw await this.#lostState(live, told, outcome);
     await this.#checkpoints.after(params, outcome);
     return outcome;
   }
 
   /** A server without its state is as good as none: the next call starts another, and restores. */
-  async #giveUp(live: Live | undefined, how: string, outcome?: Outcome): Promise<StateLost> {
+  async #lostState(live: Live | undefined, how: string, outcome?: Outcome): Promise<StateLost> {
     const reason = `lost its state (${how})`;
-    if (live && live === this.#live) {
-      this.#lostState = reason;
-      await this.#replace(live, reason, false, false);
-    }
+    await this.#giveUp(live, reason, false);
     return new StateLost(this.config.name, reason, outcome);
+  }
+
+  /** Calls that wait for their turn get the next generation. */
+  async #giveUp(live: Live | undefined, reason: string, save: boolean): Promise<void> {
+    if (!live || live !== this.#live) return;
+    this.#givenUp = reason;
+    log.session.info({ server: this.config.name, owner: this.owner }, `The server ${reason}.`);
+    await this.#replace(live, reason, false, save);
+  }
+
+  /** What calls left unsaved. */
+  async #save(): Promise<void> {
+    await this.#inTurn(async () => {
+      if (this.live && this.#checkpoints.dirty) await this.#checkpoints.save(true);
+    });
   }
 
   #send(method: string, params: Fields | undefined, exchange?: Exchange): Promise<Outcome> {
     this.#usedAt = this.#options.clock.now();
     if (this.#live) return this.#live.calls.call(method, params, exchange);
-    if (this.#lostState !== undefined)
-      return Promise.reject(new StateLost(this.config.name, this.#lostState));
+    if (this.#givenUp !== undefined) return Promise.reject(new StateLost(this.config.name, this.#givenUp));
     const text = `Server "${this.config.name}" ${this.lastEnd ?? 'is not running'}; the request was not sent. Try again.`;
     return Promise.reject(new ProxyError('SERVER_UNAVAILABLE', text));
   }
 
   async #start({ context, prepare }: Starter): Promise<void> {
-    const { store, clock, connect, config, owner, audience, questions } = this.#options;
+    const { store, clock, config, owner, audience, questions, circuit } = this.#options;
+    for (const one of [circuit, this.#circuit]) one.admit(config.name);
     // Two processes on one profile folder would fight over its lock.
     await this.#stopping;
     const begun = clock.now();
     this.#unwanted = new AbortController();
-    const connection = await connect(config, {
-      ...context,
-      known: this.#knownEra(),
-      signal: this.#unwanted.signal,
-    });
+    const connection = await this.#connect(context, this.#unwanted.signal);
+    circuit.served();
     this.generation += 1;
     try {
       await store.write(() => {
@@ -270,9 +295,9 @@ export class Binding {
       nextId: () => store.nextId(),
       root,
     });
-    const live = { connection, calls };
+    const live = { connection, calls, startedAt: clock.now() };
     this.#live = live;
-    this.#lostState = undefined;
+    this.#givenUp = undefined;
     this.#usedAt = clock.now();
     connection.listen({
       onmessage: (message, cause) => calls.receive(message, cause),
@@ -285,7 +310,18 @@ export class Binding {
     );
     await prepare(this);
     await this.#restore(live, context);
-    this.#saveNowAndThen(live);
+    if (this.#live === live) this.#upkeep.begin();
+  }
+
+  async #connect(context: ConnectContext, signal: AbortSignal): Promise<Connection> {
+    const { connect, config, circuit } = this.#options;
+    try {
+      return await connect(config, { ...context, known: this.#knownEra(), signal });
+    } catch (error) {
+      const reason = `could not be started: ${messageOf(error)}`;
+      if (!signal.aborted) for (const one of [circuit, this.#circuit]) one.failed(reason);
+      throw error;
+    }
   }
 
   async #restore(live: Live, { variables }: ConnectContext): Promise<void> {
@@ -304,17 +340,6 @@ export class Binding {
     );
   }
 
-  #saveNowAndThen(live: Live): void {
-    const every = this.config.checkpoint?.every;
-    if (every === undefined || this.#live !== live) return;
-    this.#stopClock = this.#options.clock.after(every, () => {
-      const save = async () => {
-        if (this.#live === live && this.#checkpoints.dirty) await this.#checkpoints.save(true);
-      };
-      void this.#inTurn(save).then(() => this.#saveNowAndThen(live));
-    });
-  }
-
   /** As it was found when a server of this configuration last started. */
   #knownEra(): Era | undefined {
     const stored = this.#options.store.servers.description(describedKey(this.config));
@@ -328,6 +353,7 @@ export class Binding {
       return;
     }
     log.session.warn({ server: this.config.name, owner: this.owner }, `The server ${reason}.`);
+    if (isEarly(this.#options.clock.now() - live.startedAt)) this.#circuit.failed(reason);
     void this.#end(live, reason, true);
     void live.connection.close();
   }
@@ -336,7 +362,7 @@ export class Binding {
   #end(live: Live, reason: string, died: boolean): Promise<void> {
     const { store, config, owner } = this.#options;
     this.#live = undefined;
-    this.#stopClock();
+    this.#upkeep.end();
     this.lastEnd = reason;
     const text =
       `Server "${config.name}" ${reason} while the request was with it: the outcome is unknown. ` +

@@ -3,6 +3,7 @@ import type { ServerConfig } from '../config/schema.js';
 import type { Notification } from '../protocol/messages.js';
 import { Binding, type BindingOptions } from './binding.js';
 import type { Audience } from './calls.js';
+import { Circuit } from './circuit.js';
 import type { Outlet } from './exchange.js';
 
 /** A session as one of those that use a binding. */
@@ -12,7 +13,7 @@ export interface User extends Audience {
   isSubscribed(server: string, uri: unknown): boolean;
 }
 
-type Drivers = Pick<BindingOptions, 'store' | 'clock' | 'connect' | 'questions'>;
+type Drivers = Pick<BindingOptions, 'memoryOf' | 'store' | 'clock' | 'connect' | 'questions'>;
 
 /** Owner of the bindings that all sessions share. */
 const EVERYBODY = 'shared';
@@ -21,6 +22,9 @@ const EVERYBODY = 'shared';
 export class Bindings {
   readonly #drivers: Drivers;
   readonly #shared = new Map<string, { binding: Binding; users: Users }>();
+
+  /** One for each server as it is configured. */
+  readonly #circuits = new WeakMap<ServerConfig, Circuit>();
 
   constructor(drivers: Drivers) {
     this.#drivers = drivers;
@@ -69,7 +73,9 @@ export class Bindings {
   }
 
   #create(config: ServerConfig, owner: string, audience: Audience): Binding {
-    return new Binding({ ...this.#drivers, config, owner, audience });
+    const circuit = this.#circuits.get(config) ?? new Circuit(this.#drivers.clock);
+    this.#circuits.set(config, circuit);
+    return new Binding({ ...this.#drivers, config, owner, audience, circuit });
   }
 }
 

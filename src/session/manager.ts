@@ -27,6 +27,7 @@ export interface ManagerOptions {
   store: Store;
   clock: Clock;
   connect: BindingOptions['connect'];
+  memoryOf?: (pid: number) => number | undefined;
   router: Router;
   config: SessionsConfig;
   servers: readonly ServerConfig[];

@@ -9,7 +9,7 @@ import { describedKey, type Binding, type Starter } from './binding.js';
 import { ownerOf, type Bindings, type User } from './bindings.js';
 import type { Settings } from './dispatch.js';
 
-/** Waits before a server that could not be started is tried again, milliseconds; then it waits for a request. */
+/** Longest waits before a server that could not be started is tried again, milliseconds; then it waits for a request. */
 const RECOVERY_WAITS = [1000, 2000, 4000, 8000, 16_000];
 
 /** A session's connection to one server, as it is shown. */
@@ -301,7 +301,8 @@ export class Servers {
   #recoverLater(name: string, attempt = 0): void {
     const wait = RECOVERY_WAITS[attempt];
     if (wait === undefined) return;
-    this.#stopRecovery = this.#options.clock.after(wait, () => {
+    // Not all at the same moment, where many sessions wait for the same server.
+    this.#stopRecovery = this.#options.clock.after(wait * (0.5 + Math.random() / 2), () => {
       if (!this.#failed.has(name)) return;
       const retry = this.use(this.config(name), this.#client, () => Promise.resolve());
       retry.catch(() => this.#recoverLater(name, attempt + 1));

@@ -145,6 +145,7 @@ const MIGRATIONS: readonly string[] = [
   ) WITHOUT ROWID;
   CREATE INDEX hints_by_session ON hints (session);
   `,
+  `ALTER TABLE children ADD COLUMN marker TEXT NOT NULL DEFAULT ''`,
 ];
 
 /**

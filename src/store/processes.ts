@@ -9,9 +9,14 @@ export function processTable(db: Database): ProcessTable {
   const setUrl = db.prepare('UPDATE instances SET url = ? WHERE id = ?');
   const remove = db.prepare('DELETE FROM instances WHERE id = ?');
   const removeChildren = db.prepare('DELETE FROM children WHERE instance = ?');
-  const addChild = db.prepare('INSERT OR REPLACE INTO children (pid, started, instance) VALUES (?, ?, ?)');
+  const addChild = db.prepare(
+    'INSERT OR REPLACE INTO children (pid, started, instance, marker) VALUES (?, ?, ?, ?)',
+  );
   const removeChild = db.prepare('DELETE FROM children WHERE pid = ? AND started = ?');
   const children = db.prepare<[string], ProcessMark>('SELECT pid, started FROM children WHERE instance = ?');
+  const markers = db
+    .prepare<[string], string>("SELECT marker FROM children WHERE instance = ? AND marker <> ''")
+    .pluck();
   return {
     registerInstance: (id, { pid, started }, at) => void register.run(id, pid, started, at),
     instances: () =>
@@ -21,8 +26,9 @@ export function processTable(db: Database): ProcessTable {
       removeChildren.run(id);
       remove.run(id);
     },
-    addChild: (instance, { pid, started }) => void addChild.run(pid, started, instance),
+    addChild: (instance, { pid, started }, marker = '') => void addChild.run(pid, started, instance, marker),
     removeChild: ({ pid, started }) => void removeChild.run(pid, started),
     childrenOf: (instance) => children.all(instance),
+    markersOf: (instance) => markers.all(instance),
   };
 }

@@ -295,7 +295,9 @@ export interface ProcessTable {
   /** Every proxy that has opened this store and not closed it. */
   instances(): { id: string; mark: ProcessMark; url: string | null }[];
   removeInstance(id: string): void;
-  addChild(instance: string, mark: ProcessMark): void;
+  /** @param marker in the environment of all that the process starts */
+  addChild(instance: string, mark: ProcessMark, marker?: string): void;
   removeChild(mark: ProcessMark): void;
   childrenOf(instance: string): ProcessMark[];
+  markersOf(instance: string): string[];
 }

@@ -2,6 +2,7 @@ import { mkdirSync, existsSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { markOf } from '../../src/downstream/process-mark.js';
+import { MARKER } from '../../src/downstream/strays.js';
 import { ProxyError } from '../../src/errors.js';
 import { addSecrets, setLogLevel } from '../../src/logger.js';
 import { RunningChild } from '../support/child.js';
@@ -56,7 +57,7 @@ test('arguments arrive byte by byte, whatever a shell would make of them', async
   expect(existsSync(join(running.folder, 'pwned'))).toBe(false);
 });
 
-test('the environment is the six base variables and what is declared, in a grandchild as well', async () => {
+test('the environment is the six base variables, a marker of ours and what is declared, in a grandchild as well', async () => {
   const base = {
     HOME: '/home/test',
     LOGNAME: 'test',
@@ -71,8 +72,9 @@ test('the environment is the six base variables and what is declared, in a grand
   const declared = { API_KEY: 'declared', EMPTY: '', MULTILINE: 'a\nb', TERM: 'declared as well' };
   await using running = await RunningChild.start('tells-start', [], { env: declared });
   const { env, grandchild } = await startOf(running);
-  expect(env).toEqual({ ...base, ...declared });
-  expect(grandchild).toEqual({ ...base, ...declared });
+  const marker = { [MARKER]: expect.stringMatching(/^[0-9a-f]{32}$/) as string };
+  expect(env).toEqual({ ...base, ...declared, ...marker });
+  expect(grandchild).toEqual(env);
 });
 
 test('the folder is made when it is missing, for this user alone', async () => {

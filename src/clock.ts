@@ -18,3 +18,16 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** What the promise resolves with; undefined when it takes longer than so many milliseconds. */
+export async function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | undefined> {
+  let stop: () => void = () => {};
+  const late = new Promise<undefined>((resolve) => {
+    stop = clock.after(ms, () => resolve(undefined));
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    stop();
+  }
+}

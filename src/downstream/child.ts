@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { getDefaultEnvironment } from '@modelcontextprotocol/sdk/client/stdio.js';
-import type { Clock } from '../clock.js';
+import { within, type Clock } from '../clock.js';
 import type { StopStep } from '../config/recovery.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log, redact } from '../logger.js';
@@ -169,13 +169,7 @@ export class Child {
   }
 
   async #gone(ms: number): Promise<boolean> {
-    let cancel = () => {};
-    const late = new Promise<boolean>((resolve) => {
-      cancel = this.#options.clock.after(ms, () => resolve(false));
-    });
-    const gone = await Promise.race([this.exited.then(() => true), late]);
-    cancel();
-    return gone;
+    return (await within(this.#options.clock, ms, this.exited)) !== undefined;
   }
 
   #ended(how: string): void {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Clock } from '../clock.js';
+import { within, type Clock } from '../clock.js';
 import type { ServerConfig } from '../config/schema.js';
 import type { ConnectContext, Connection, Description } from '../downstream/types.js';
 import { ProxyError, messageOf } from '../errors.js';
@@ -135,15 +135,12 @@ export class Binding {
     const { healthCheck } = this.config;
     const live = this.#live;
     if (!live || healthCheck === undefined || clock.now() - this.#usedAt < healthCheck) return;
-    let stop = () => {};
-    const late = new Promise<boolean>((resolve) => (stop = clock.after(PING_WAIT, () => resolve(false))));
     // Whatever it answers, it is there.
     const answered = this.#send('ping', undefined).then(
       () => true,
       () => false,
     );
-    const well = await Promise.race([answered, late]);
-    stop();
+    const well = await within(clock, PING_WAIT, answered);
     if (!well && this.#live === live) await this.release('did not answer a ping', true);
   }
 
@@ -206,14 +203,10 @@ export class Binding {
   }
 
   async #stopStep(live: Live, name: string, args: Fields, wait: number): Promise<void> {
-    let cancel = () => {};
-    const late = new Promise<void>((resolve) => {
-      cancel = this.#options.clock.after(wait, resolve);
-    });
     const call = live.calls.call('tools/call', { name, arguments: args });
-    const failed = (error: Error) => log.session.warn({ server: this.config.name }, error.message);
-    await Promise.race([call.then(() => {}, failed), late]);
-    cancel();
+    await within(this.#options.clock, wait, call).catch((error: Error) => {
+      log.session.warn({ server: this.config.name }, error.message);
+    });
   }
 
   /** One tool call with what belongs to it: is the state there, did the call lose it, is it to be saved. */

@@ -169,12 +169,20 @@ export class SessionProxy {
       maxBody: listen.maxBody,
       authenticate,
     });
+    const byName: Handler = (request, response, path) => {
+      const [, name, end] = /^(\/[^/]+)(\/.+)$/.exec(path) ?? [];
+      if (end === listen.path) return endpoint.handle(request, response, `/s${name}`);
+      if (end === SSE_PATH) return sse.open(request, response, `/s${name}`);
+      throw new ProxyError('NOT_FOUND', `Nothing is here. A session is at /s/NAME${listen.path}.`);
+    };
     const routes = new Map<string, Handler>([
       [SSE_PATH, (request, response) => sse.open(request, response)],
       [`${SSE_PATH}/`, (request, response, path) => sse.open(request, response, path)],
       [MESSAGES_PATH, (request, response) => sse.message(request, response)],
       [listen.path, (request, response) => endpoint.handle(request, response)],
       [`${listen.path}/`, (request, response, path) => endpoint.handle(request, response, path)],
+      // The other way round for clients that want an endpoint to end with its transport's name.
+      ['/s/', (request, response, path) => byName(request, response, path)],
       [API_PATH, apiHandler],
       [`${API_PATH}/`, apiHandler],
       ['/health', sayStatus('ok')],

@@ -6,7 +6,7 @@ import type { SessionRow, SessionState as StateName } from '../store/types.js';
 import type { Binding } from './binding.js';
 import { Clients } from './clients.js';
 import { Dispatcher, type Party, type Settings } from './dispatch.js';
-import type { Exchange, Outlet } from './exchange.js';
+import { cancelledError, type Exchange, type Outlet } from './exchange.js';
 import { History, type Redactor } from './history.js';
 import { asToolResult, type Loss, type SessionMeta } from './loss.js';
 import { busy, closed, full, inUse } from './refusals.js';
@@ -107,7 +107,8 @@ export class Session implements Holder, Party {
       if (isTool) this.#recordCall(exchange, begun, { ok: !isFailure(outcome) });
       return outcome;
     } catch (thrown) {
-      const error = asProxyError(thrown);
+      // Cancelled before it was sent: that the server is gone meanwhile is no news to anybody.
+      const error = exchange.cancelled ? cancelledError() : asProxyError(thrown);
       if (error.code === 'INTERNAL') log.session.error({ session: this.id, err: thrown }, error.message);
       if (isTool) this.#recordCall(exchange, begun, { ok: false, error: error.code });
       if (error.code === 'CALL_CANCELLED') {

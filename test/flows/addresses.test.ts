@@ -46,6 +46,18 @@ test('M1 a session is named by a header as well as by the URL, and without any i
   expect(await stale.text('increment')).toBe('3');
 });
 
+test('M1 the name may stand before the end of the path that some clients insist on', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await ProxyProcess.start(folder, { servers });
+  const counts: string[] = [];
+  for (const path of ['/s/work/mcp', '/mcp/s/work']) {
+    counts.push(await (await opened(new RawClient(new URL(path, proxy.url).href))).text('increment'));
+  }
+  expect(counts).toEqual(['1', '2']);
+  const lost = await new RawClient(new URL('/s/work/other', proxy.url).href).post({});
+  expect(lost.status).toBe(404);
+});
+
 test('S9 an address that is no name is refused, and makes nothing', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, { servers });

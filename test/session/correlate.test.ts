@@ -121,11 +121,15 @@ test('who names nothing gets what the policy says: nothing, one for the call, on
   });
   expect(shared.idOf()).toBe(shared.idOf({ unnamed: 'lasting' }));
   expect(shared.idOf({ principal: stranger })).not.toBe(shared.idOf());
+  const auto = ladder({ sessions: { unidentified: 'auto' } });
+  expect(auto.find()).toBeUndefined();
+  expect(auto.find({ unnamed: 'lasting' })).toMatchObject({ session: { name: null }, own: true });
+  expect(auto.find({ unnamed: 'temporary' })).toMatchObject({ session: { name: 'default' }, own: false });
   const strict = ladder({ sessions: { unidentified: 'reject' } });
   expect(() => strict.find({ unnamed: 'lasting' })).toThrow(
     expect.objectContaining({ code: 'SESSION_REQUIRED' }),
   );
-  for (const { world } of [free, shared, strict]) world.store.close();
+  for (const { world } of [free, shared, auto, strict]) world.store.close();
 });
 
 test('a session for one call is gone after it, with its server', async () => {

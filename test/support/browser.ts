@@ -1,3 +1,5 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer, type Server } from 'node:http';
@@ -56,12 +58,14 @@ export function playwright(
   };
 }
 
-/** A site with a login kept in a session cookie, numbered pages and a slow one. */
+/** A site with a login kept in a session cookie, numbered pages with a form to the next, and a slow one. */
 export class Site {
   readonly origin: string;
   readonly #server: Server;
   /** Requests that wait until `release`, by path. */
   readonly slow: (() => void)[] = [];
+  /** Paths of all requests. */
+  readonly requests: string[] = [];
 
   private constructor(server: Server) {
     this.#server = server;
@@ -70,24 +74,28 @@ export class Site {
 
   static async start(): Promise<Site> {
     const slow: (() => void)[] = [];
+    const requests: string[] = [];
     const server = createServer((request, response) => {
       const url = new URL(request.url ?? '/', 'http://site');
       const user = /user=(\w+)/.exec(request.headers.cookie ?? '')?.[1] ?? 'nobody';
+      requests.push(`${request.method} ${url.pathname}`);
       const page = () => {
         const headers: Record<string, string> = { 'Content-Type': 'text/html' };
         const login = url.searchParams.get('login');
         if (login) headers['Set-Cookie'] = `user=${login}; Path=/`;
         response.writeHead(200, headers);
         response.end(
-          `<title>${url.pathname}</title><h1>${url.pathname}</h1><p>signed in as ${login ?? user}</p>`,
+          `<title>${url.pathname}</title><h1>${url.pathname}</h1><p>signed in as ${login ?? user}</p>` +
+            `<form method=post action="${url.pathname}/next"><button>next</button></form>`,
         );
       };
-      if (url.pathname === '/slow') slow.push(page);
+      if (request.method === 'POST') response.writeHead(303, { Location: url.pathname }).end();
+      else if (url.pathname === '/slow') slow.push(page);
       else page();
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const site = new Site(server);
-    Object.assign(site, { slow });
+    Object.assign(site, { slow, requests });
     return site;
   }
 
@@ -115,4 +123,50 @@ export function descendants(pid: number): number[] {
     found.push(...above);
   }
   return found;
+}
+
+/** The processes of Chromium below one process. */
+export function chromiumBelow(pid: number): number[] {
+  return descendants(pid).filter((one) => {
+    try {
+      return readFileSync(`/proc/${one}/cmdline`, 'utf8').includes('--headless');
+    } catch {
+      return false; // gone meanwhile
+    }
+  });
+}
+
+/** Playwright MCP as an HTTP server of its own. */
+export class PlaywrightHttp {
+  readonly url: string;
+  readonly #process: ChildProcess;
+
+  private constructor(url: string, process: ChildProcess) {
+    this.url = url;
+    this.#process = process;
+  }
+
+  static async start(folder: TemporaryFolder): Promise<PlaywrightHttp> {
+    const { command, args } = playwright(folder);
+    const child = spawn(command, [...args, '--port', '0'], {
+      cwd: folder.path,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const url = await new Promise<string>((resolve, reject) => {
+      let text = '';
+      child.stderr.on('data', (chunk: Buffer) => {
+        text += chunk.toString();
+        const [, found] = /"url": "(http:\S+?\/mcp)"/.exec(text) ?? [];
+        if (found !== undefined) resolve(found);
+      });
+      child.once('exit', (code) => reject(new Error(`Playwright MCP exited with ${code}: ${text}`)));
+    });
+    return new PlaywrightHttp(url, child);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const gone = once(this.#process, 'exit');
+    this.#process.kill('SIGTERM');
+    await gone;
+  }
 }

@@ -85,7 +85,9 @@ export class ModernRequests {
       given = true;
       exchange?.cancel({ reason: 'The client has gone.' });
     });
+    let serverInfo: unknown;
     const run = async (session: Session): Promise<Outcome> => {
+      ({ serverInfo } = session.describe());
       await setLevel(session, envelope, principal);
       for (;;) {
         exchange = new Exchange(method, params, outletOf(call, session, envelope), principal);
@@ -93,7 +95,7 @@ export class ModernRequests {
         if (given) exchange.cancel({});
         const outcome = await session.request(exchange);
         const visits = visitsOf(outcome);
-        if (!visits) return translated(method, outcome, session);
+        if (!visits) return outcome;
         const answers = await Promise.all(
           visits.map((visit) => call.ask({ method: 'elicitation/create', params: visit }).answer),
         );
@@ -104,7 +106,7 @@ export class ModernRequests {
     target
       .run(run)
       .catch((error: unknown) => ({ error: asProxyError(error).toJsonRpc() }))
-      .then((outcome) => call.finish(outcome, exchange?.record))
+      .then((outcome) => call.finish(translated(method, outcome, serverInfo), exchange?.record))
       .catch(() => {});
     return call;
   }
@@ -170,9 +172,9 @@ async function discover(session: Session, { client }: Envelope): Promise<Outcome
 }
 
 /** An outcome as this revision words it. */
-function translated(method: string, outcome: Outcome, session: Session): Outcome {
+function translated(method: string, outcome: Outcome, serverInfo: unknown): Outcome {
   if ('result' in outcome) {
-    return { result: completed(method, withoutTasks(method, outcome.result), session.describe().serverInfo) };
+    return { result: completed(method, withoutTasks(method, outcome.result), serverInfo) };
   }
   const { error } = outcome;
   return error.code === RESOURCE_NOT_FOUND ? { error: { ...error, code: INVALID_PARAMS } } : outcome;
@@ -203,7 +205,6 @@ function refusedVisit(outcome: Outcome): Outcome {
   const text = 'error' in outcome ? outcome.error.message : '';
   return {
     result: {
-      resultType: 'complete',
       isError: true,
       content: [{ type: 'text', text: `The user did not follow the link that the server needs. ${text}` }],
     },

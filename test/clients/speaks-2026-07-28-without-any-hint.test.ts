@@ -60,4 +60,25 @@ describe.skipIf(!CHROMIUM)('with Playwright MCP and a real Chromium', { timeout:
     await alice.close();
     await bob.close();
   });
+
+  test('with handles one such client drives two browsers at once', async () => {
+    using folder = new TemporaryFolder();
+    await using site = await Site.start();
+    const browser = playwright(folder, ['--isolated'], { handles: 'required' });
+    await using proxy = await ProxyProcess.start(folder, { servers: { browser } });
+    const client = await connect(proxy.url);
+    for (const name of ['one', 'two']) await call(client, 'session_create', { name });
+    const go = (session: string) =>
+      call(client, 'browser_navigate', { session, url: `${site.origin}/?login=${session}` });
+    await Promise.all([go('one'), go('two')]);
+    const read = (session: string) =>
+      call(client, 'browser_evaluate', { session, function: '() => document.body.innerText' });
+    const [one, two] = await Promise.all([read('one'), read('two')]);
+    expect([one, two]).toEqual([
+      expect.stringContaining('signed in as one'),
+      expect.stringContaining('signed in as two'),
+    ]);
+    expect(await call(client, 'browser_tabs', { action: 'list' })).toContain('session_create');
+    await client.close();
+  });
 });

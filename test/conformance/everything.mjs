@@ -2,10 +2,11 @@
 //
 //   node everything.mjs legacy|modern stdio
 //   node everything.mjs legacy|modern http [PORT]     0, the default, takes any free port
+//   node everything.mjs legacy sse [PORT]
 
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
 import { serveStdio } from '@modelcontextprotocol/server/stdio';
-import { serveLegacy, serveModern } from './everything/http.mjs';
+import { serveLegacy, serveModern, serveSse } from './everything/http.mjs';
 import { createServer as createLegacyServer } from './everything/legacy.mjs';
 import { createServer as createModernServer } from './everything/modern.mjs';
 
@@ -15,6 +16,7 @@ const [era, transport, port = '0'] = process.argv.slice(2);
 const eras = {
   legacy: {
     http: () => serveLegacy(Number(port)).then(tell),
+    sse: () => serveSse(Number(port)).then(tell),
     stdio() {
       // The transport itself does not notice that its client has gone.
       process.stdin.once('end', () => process.exit(0));
@@ -31,7 +33,7 @@ const serve = eras[era]?.[transport];
 if (serve) {
   await serve();
 } else {
-  console.error('usage: everything.mjs legacy|modern stdio | legacy|modern http [PORT]');
+  console.error('usage: everything.mjs legacy|modern stdio | legacy|modern http [PORT] | legacy sse [PORT]');
   process.exit(2);
 }
 

@@ -1,6 +1,7 @@
-// The Streamable HTTP doors of both eras.
+// The doors over HTTP of both eras.
 
 import { toNodeHandler } from '@modelcontextprotocol/node';
+import { SSEServerTransport } from '@modelcontextprotocol/sdk/server/sse.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import { createMcpHandler } from '@modelcontextprotocol/server';
 import { randomUUID } from 'node:crypto';
@@ -38,6 +39,28 @@ export function serveLegacy(port) {
     const transport = id === undefined ? await newSession() : sessions.get(String(id));
     if (!transport) return refuse(response, 404, -32001, 'Session not found');
     await transport.handleRequest(request, response);
+  });
+}
+
+/**
+ * HTTP+SSE of 2024-11-05: a server and a stream for each client.
+ *
+ * @param {number} port
+ */
+export function serveSse(port) {
+  /** @type {Map<string, SSEServerTransport>} */
+  const streams = new Map();
+  return listen(port, async (request, response) => {
+    if (request.method === 'GET') {
+      const stream = new SSEServerTransport('/mcp', response);
+      streams.set(stream.sessionId, stream);
+      response.once('close', () => streams.delete(stream.sessionId));
+      return createLegacyServer().connect(stream);
+    }
+    const id = new URL(request.url ?? '', 'http://localhost').searchParams.get('sessionId');
+    const stream = streams.get(id ?? '');
+    if (!stream) return refuse(response, 404, -32001, 'Session not found');
+    await stream.handlePostMessage(request, response);
   });
 }
 

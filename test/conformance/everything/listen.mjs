@@ -18,7 +18,7 @@ export async function listen(port, handle) {
   const http = createServer((request, response) => {
     if (!isLoopback(request.headers))
       return refuse(response, 403, -32000, 'Only loopback callers are served');
-    if (request.url !== '/mcp') return refuse(response, 404, -32000, 'The endpoint is /mcp');
+    if (request.url?.split('?')[0] !== '/mcp') return refuse(response, 404, -32000, 'The endpoint is /mcp');
     return handle(request, response);
   });
   await new Promise((resolve, reject) => {

@@ -169,6 +169,7 @@ test('tasks of 2025-11-25 pass, and their progress goes on after the call was an
     _meta: { progressToken: 5 },
   });
   const { taskId } = created.result?.task as { taskId: string };
+  expect(await client.text('finishTask')).toBe('finished');
   const seen: Received[] = [];
   const stream = await client.stream();
   for await (const { message } of eventsOf(stream)) {

@@ -35,6 +35,8 @@ interface Finding {
   name?: string;
   version?: string;
   protocolVersion?: string;
+  /** Settings of a known server it starts from. */
+  preset?: string;
   tools: string[];
   resources: string[];
   prompts: string[];
@@ -73,7 +75,15 @@ async function inspect(
   config: ServerConfig,
   { connect, store, folder, catalog }: { connect: Connect; store: Store; folder: string; catalog: Catalog },
 ): Promise<Finding> {
-  const finding: Finding = { server: config.name, ok: true, tools: [], resources: [], prompts: [] };
+  const { preset } = config;
+  const finding: Finding = {
+    server: config.name,
+    ok: true,
+    ...(preset === undefined ? {} : { preset }),
+    tools: [],
+    resources: [],
+    prompts: [],
+  };
   const audience = { notify: () => {}, outlet: () => undefined };
   const drivers = { store, clock: systemClock, connect, questions: 0, circuit: new Circuit(systemClock) };
   const binding = new Binding({ ...drivers, config, owner: 'check', audience });
@@ -153,8 +163,10 @@ function print(file: string, warnings: readonly string[], findings: Finding[]): 
   ];
   console.log();
   console.log(table(rows));
-  for (const { server, error, tools } of findings) {
+  for (const { server, error, preset, tools } of findings) {
     console.log();
+    if (preset !== undefined && preset !== 'none')
+      console.log(`${server} starts from the preset "${preset}".`);
     console.log(error === undefined ? `${server}: ${tools.join(', ') || 'no tools'}` : error);
   }
 }

@@ -8,7 +8,10 @@ function check(servers: Record<string, unknown>) {
   const { status, stdout } = spawnSync(process.execPath, [CLI, 'check', '--json', '--config', file], {
     encoding: 'utf8',
   });
-  return { status, ...(JSON.parse(stdout) as { warnings: string[]; servers: { tools: string[] }[] }) };
+  return {
+    status,
+    ...(JSON.parse(stdout) as { warnings: string[]; servers: { tools: string[]; preset?: string }[] }),
+  };
 }
 
 test('check warns of names that are too long for some clients, and a prefix and a new name mend them', () => {
@@ -33,4 +36,13 @@ test('check warns of more tools than some clients take', () => {
   expect(check(many).warnings).toEqual([
     'There are 85 tools; some clients take 80. Leave some out with servers.NAME.tools.include or .exclude.',
   ]);
+});
+
+test('check shows the preset a server starts from', () => {
+  const { servers } = check({
+    known: local('counter', { preset: 'playwright' }),
+    plain: local('counter'),
+    off: local('counter', { preset: 'none' }, ['@playwright/mcp']),
+  });
+  expect(servers.map(({ preset }) => preset)).toEqual(['playwright', undefined, 'none']);
 });

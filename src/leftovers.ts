@@ -3,13 +3,21 @@ import type { ProcessMark, Store } from './store/types.js';
 import { isRunning, markOf, UNMARKED } from './downstream/process-mark.js';
 import { signalMarked } from './downstream/strays.js';
 
-/** Enters this process in the store as one that uses it. */
-export function registerInstance(store: Store, instance: string, at: number): void {
-  store.processes.registerInstance(
-    instance,
-    markOf(process.pid) ?? { pid: process.pid, started: UNMARKED },
-    at,
-  );
+/**
+ * Enters this process in the store as one that uses it.
+ * @param pid of the process whose end ends everything of this one: its own, or its keeper's
+ */
+export function registerInstance(store: Store, instance: string, at: number, pid = process.pid): void {
+  store.processes.registerInstance(instance, markOf(pid) ?? { pid, started: UNMARKED }, at);
+}
+
+/** What an earlier worker of the same keeper had becomes this one's. @returns its sessions */
+export function succeed(store: Store, instance: string, keeper: number): string[] {
+  const mark = markOf(keeper);
+  return store.processes
+    .instances()
+    .filter((one) => one.mark.pid === mark?.pid && one.mark.started === mark.started && one.id !== instance)
+    .flatMap(({ id }) => store.processes.takeOver(id, instance));
 }
 
 /**

@@ -10,11 +10,14 @@ import { LOCAL_PRINCIPAL, type Principal } from './auth/principal.js';
 import { Catalog } from './catalog/catalog.js';
 import { systemClock, type Clock } from './clock.js';
 import type { Config } from './config/schema.js';
-import { createConnect } from './downstream/connect.js';
+import { createConnect, endHeld } from './downstream/connect.js';
+import type { Spawn } from './downstream/process.js';
 import { memoryOf } from './downstream/strays.js';
-import { clearLeftovers, registerInstance } from './leftovers.js';
+import { clearLeftovers, registerInstance, succeed } from './leftovers.js';
 import { ProxyError, messageOf } from './errors.js';
 import { log } from './logger.js';
+import { toLegacyResult } from './protocol/translate.js';
+import { Adoption, type HeldServer } from './session/adoption.js';
 import { Attachments } from './session/attachments.js';
 import { SessionContents } from './session/contents.js';
 import { Correlator } from './session/correlate.js';
@@ -24,11 +27,11 @@ import { SessionManager } from './session/manager.js';
 import { SessionOperations } from './session/operations.js';
 import { ModelTools } from './session/tools.js';
 import { openSqliteStore } from './store/sqlite.js';
-import type { Store } from './store/types.js';
+import type { ProcessMark, Store } from './store/types.js';
 import { isLoopback } from './upstream/guard.js';
 import { HeldCalls } from './upstream/held.js';
 import { HintReader } from './upstream/hints.js';
-import { Listener, readBody, type Handler } from './upstream/listener.js';
+import { Listener, readBody, type Bind, type Handler } from './upstream/listener.js';
 import type { IntroduceOptions } from './upstream/introduce.js';
 import { METADATA_PATH, challengeOf, metadataHandler } from './upstream/metadata.js';
 import { ModernHttp } from './upstream/modern-http.js';
@@ -41,10 +44,24 @@ import { StreamableEndpoint } from './upstream/streamable.js';
 const DRAIN_GRACE = 10_000;
 const DRAIN_POLL = 50;
 
+/** A request under way when another worker takes over gets this long; longer ones that one finishes. Milliseconds. */
+const LEAVE_GRACE = 1000;
+
+/** What a keeper lends the proxy it has started, so that the next one can go on where this one ends. */
+export interface Succession {
+  /** The keeper's process: its end is the end of everything it holds. */
+  keeper: number;
+  spawn: Spawn;
+  bind: Bind;
+  /** What the worker before this one left running. */
+  held: HeldServer[];
+}
+
 /** What a proxy is made of. */
 export interface ProxyOptions {
   config: Config;
   clock?: Clock;
+  succession?: Succession;
 }
 
 /** The composition root: the only place that picks drivers. */
@@ -60,6 +77,9 @@ export class SessionProxy {
   readonly #correlator: Correlator;
   readonly #sessions: SessionOperations;
   readonly #contents: SessionContents;
+  readonly #succession: Succession | undefined;
+  /** Sessions of the worker before this one. */
+  readonly #inherited: string[];
   #listener: Listener | undefined;
   #api: Api | undefined;
   #endListening: () => void = () => {};
@@ -69,14 +89,15 @@ export class SessionProxy {
   #forget: () => void = () => {};
 
   /** @throws {ProxyError} STORE_FAILED */
-  constructor({ config, clock = systemClock }: ProxyOptions) {
+  constructor({ config, clock = systemClock, succession }: ProxyOptions) {
     this.#config = config;
     this.#clock = clock;
     this.#store = openSqliteStore(config.store);
     this.#instance = newSessionId();
-    const { processes } = this.#store;
     clearLeftovers(this.#store, clock.now());
-    registerInstance(this.#store, this.#instance, clock.now());
+    this.#succession = succession;
+    registerInstance(this.#store, this.#instance, clock.now(), succession?.keeper);
+    this.#inherited = succession ? succeed(this.#store, this.#instance, succession.keeper) : [];
     const folders = foldersBeside(config.store);
     if (config.store === ':memory:') this.#forget = () => rmSync(folders, { recursive: true, force: true });
     this.#catalog = new Catalog(config.servers, config.sessions.retention);
@@ -89,10 +110,8 @@ export class SessionProxy {
       servers: config.servers,
       router: this.#catalog,
       memoryOf,
-      connect: createConnect(clock, {
-        started: (mark, marker) => this.#write(() => processes.addChild(this.#instance, mark, marker)),
-        ended: (mark) => this.#write(() => processes.removeChild(mark)),
-      }),
+      connect: createConnect(clock, this.#register, succession?.spawn),
+      succeeds: succession !== undefined,
       folder: (owner) => {
         const folder = join(folders, owner);
         mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -117,6 +136,35 @@ export class SessionProxy {
       const offered = { all: config.sessions.tools, handles };
       this.#manager.own = new ModelTools(this.#sessions, this.#contents, offered);
     }
+  }
+
+  /** Goes on where the worker before this one ended; before anybody is served. */
+  async takeOver(): Promise<void> {
+    if (!this.#succession) return;
+    const end = (process: HeldServer['process']) => endHeld(process, this.#clock, this.#register);
+    const adoption = new Adoption({
+      store: this.#store,
+      manager: this.#manager,
+      end,
+      readable: toLegacyResult,
+    });
+    await adoption.run(this.#inherited, this.#succession.held);
+  }
+
+  /**
+   * Leaves everything to the worker that comes next: servers and sessions go on, streams break and are taken up again.
+   * @param release stops reading what servers say
+   */
+  async handOver(release: () => Promise<void>): Promise<void> {
+    this.#listener?.leave();
+    await this.#settle(LEAVE_GRACE);
+    await release();
+    await this.#stored();
+    // What was just answered is on its way to the sockets.
+    await new Promise<void>((resolve) => this.#clock.after(DRAIN_POLL, resolve));
+    await this.#listener?.close();
+    this.#store.close();
+    this.#closed = true;
   }
 
   /** What a principal can do with sessions. */
@@ -152,6 +200,7 @@ export class SessionProxy {
       ...this.#introduction(),
       store: this.#store,
       instance: this.#instance,
+      succeeded: this.#succession !== undefined,
       maxBody: listen.maxBody,
       authenticate,
     });
@@ -192,7 +241,8 @@ export class SessionProxy {
       const metadata = metadataHandler(auth.jwt, listen.path);
       routes.set(METADATA_PATH, metadata).set(`${METADATA_PATH}${listen.path}`, metadata);
     }
-    this.#listener = new Listener(listen, routes, auth.jwt && challengeOf(auth.jwt));
+    const challenge = auth.jwt && challengeOf(auth.jwt);
+    this.#listener = new Listener(listen, routes, challenge, this.#succession?.bind);
     const { address, port } = await this.#listener.listen();
     const at = (host: string) => `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
     this.#store.processes.setUrl(this.#instance, at(reachable(address)));
@@ -236,6 +286,20 @@ export class SessionProxy {
     return this.stop();
   }
 
+  /** Waits for requests under way, so many milliseconds at most. */
+  async #settle(grace: number): Promise<void> {
+    const end = this.#clock.now() + grace;
+    while (this.#manager.inFlight > 0 && this.#clock.now() < end) {
+      await new Promise<void>((resolve) => this.#clock.after(DRAIN_POLL, resolve));
+    }
+  }
+
+  readonly #register = {
+    started: (mark: ProcessMark, marker: string) =>
+      this.#write(() => this.#store.processes.addChild(this.#instance, mark, marker)),
+    ended: (mark: ProcessMark) => this.#write(() => this.#store.processes.removeChild(mark)),
+  };
+
   /** A failed note of a process costs a sweep later on, and nobody else anything now. */
   #write(job: () => void): void {
     this.#store.write(job).catch((error: unknown) => log.proxy.error(messageOf(error)));
@@ -248,10 +312,7 @@ export class SessionProxy {
 
   async #stop(): Promise<void> {
     this.#listener?.drain();
-    const end = this.#clock.now() + DRAIN_GRACE;
-    while (this.#manager.inFlight > 0 && this.#clock.now() < end) {
-      await new Promise<void>((resolve) => this.#clock.after(DRAIN_POLL, resolve));
-    }
+    await this.#settle(DRAIN_GRACE);
     this.#endListening();
     await this.#manager.stop('was stopped with the proxy');
     this.#api?.close();

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, Option } from 'commander';
+import { Command, Option, type CommandOptions } from 'commander';
 import { LOG_LEVELS } from '../logger.js';
 import { VERSION } from '../version.js';
 import { guarded } from './exit.js';
@@ -22,15 +22,23 @@ const config = () =>
 const level = () =>
   new Option('--log-level <level>', 'what to log on stderr').choices(LOG_LEVELS).default('info');
 
-program
-  .command('serve', { isDefault: true })
+const serving = (name: string, options: CommandOptions) =>
+  program
+    .command(name, options)
+    .addOption(config())
+    .option('--http [host:port]', 'serve Streamable HTTP; default address: listen in the config')
+    .option('--stdio', 'serve one client on stdin and stdout; the default when stdin is a pipe')
+    .option('--session <name>', 'the session that the client on stdin attaches to')
+    .option('--no-keeper', 'serve HTTP in one process: its servers and calls under way end with it')
+    .addOption(level());
+
+serving('serve', { isDefault: true })
   .description('serve the configured servers over HTTP or stdio')
-  .addOption(config())
-  .option('--http [host:port]', 'serve Streamable HTTP; default address: listen in the config')
-  .option('--stdio', 'serve one client on stdin and stdout; the default when stdin is a pipe')
-  .option('--session <name>', 'the session that the client on stdin attaches to')
-  .addOption(level())
   .action(lazily(async () => (await import('./serve.js')).serve));
+
+serving('worker', { hidden: true })
+  .description('what serve starts, and starts again when it dies')
+  .action(lazily(async () => (await import('./worker.js')).work));
 
 program
   .command('check')

@@ -63,7 +63,7 @@ export class Child {
   #stderr: Buffer[] = [];
   #stderrBytes = 0;
   #stopping: Promise<void> | undefined;
-  readonly #marker = newMarker();
+  #marker = newMarker();
 
   constructor(options: ChildOptions) {
     this.#options = options;
@@ -93,6 +93,7 @@ export class Child {
       throw cannot(error);
     }
     this.#process = child;
+    this.#marker = child.marker; // of a process that another worker started
     const { pid, stdin, stdout, stderr } = child;
     stdin.on('error', (error) => log.downstream.debug({ server }, `stdin: ${error.message}`));
     stdout.on('error', (error) => log.downstream.debug({ server }, `stdout: ${error.message}`));

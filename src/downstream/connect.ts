@@ -2,13 +2,14 @@ import type { Clock } from '../clock.js';
 import type { StopStep } from '../config/recovery.js';
 import type { LocalServerConfig, RemoteServerConfig, ServerConfig } from '../config/schema.js';
 import { asProxyError } from '../errors.js';
-import type { Era } from '../protocol/eras.js';
-import type { ProcessRegister } from './child.js';
+import { eraOf, type Era } from '../protocol/eras.js';
+import { Child, type ProcessRegister } from './child.js';
 import type { HandshakeOptions } from './handshake.js';
 import { HttpTransport } from './http.js';
-import { connectLegacy } from './legacy.js';
+import { adoptLegacy, connectLegacy } from './legacy.js';
 import { ModernHttpTransport } from './modern-http.js';
 import { connectModern } from './modern.js';
+import { spawnHere, type ServerProcess, type Spawn } from './process.js';
 import { SseTransport } from './sse.js';
 import { StdioTransport } from './stdio.js';
 import { fillTemplates } from './template.js';
@@ -34,7 +35,7 @@ type Try = (
 ) => Promise<Connection>;
 
 /** The real thing: child processes and HTTP. */
-export function createConnect(clock: Clock, register: ProcessRegister): Connect {
+export function createConnect(clock: Clock, register: ProcessRegister, spawn: Spawn = spawnHere): Connect {
   return (config, context) => {
     const { name: server, timeouts } = config;
     const attempt: Try = async (transport, handshake, timeout = timeouts.start) => {
@@ -49,7 +50,20 @@ export function createConnect(clock: Clock, register: ProcessRegister): Connect 
     const filled = fillTemplates(config, context.variables);
     const { maxMessage } = config;
     const process = { private: usesFolder(config), ...stopOf(config), clock, register };
-    const start = () => new StdioTransport({ ...filled, ...process, server, maxMessage });
+    const options = { ...filled, ...process, server, maxMessage };
+    const { held } = context;
+    if (held) {
+      const transport = new StdioTransport({
+        ...options,
+        spawn: () => Promise.resolve(held.process),
+        torn: true,
+      });
+      // A modern server has no handshake to be spared: what it is asked anew changes nothing in it.
+      return eraOf(held.description.protocolVersion) === 'modern'
+        ? attempt(transport, (given) => connectModern(given, context.client))
+        : adoptLegacy(transport, held.description);
+    }
+    const start = () => new StdioTransport({ ...options, spawn });
     return connectLocal(config, context, attempt, start);
   };
 }
@@ -136,4 +150,25 @@ async function connectRemote(
     }
   }
   throw asProxyError(first, 'SERVER_UNAVAILABLE');
+}
+
+/** Ends a process in order that an earlier one of ours started and that nobody wants any more. */
+export async function endHeld(
+  process: ServerProcess,
+  clock: Clock,
+  register: ProcessRegister,
+): Promise<void> {
+  const spawn = () => Promise.resolve(process);
+  const child = new Child({
+    server: 'unwanted',
+    command: '',
+    args: [],
+    env: {},
+    cwd: '.',
+    clock,
+    register,
+    spawn,
+  });
+  await child.start();
+  await child.stop();
 }

@@ -104,6 +104,8 @@ export class HttpTransport implements Transport {
     ]);
   }
 
+  label(): void {}
+
   diagnosis(): string {
     return ` It is at ${this.#options.url}.`;
   }

@@ -11,7 +11,7 @@ import {
   type Response,
 } from '../protocol/messages.js';
 import { within, type Failed, type HandshakeOptions } from './handshake.js';
-import type { Connection, Transport } from './types.js';
+import type { Connection, Description, Transport } from './types.js';
 
 /** Requests of the middle count from 1. */
 const INITIALIZE_ID = 0;
@@ -34,12 +34,21 @@ export function connectLegacy(
   });
 }
 
+/** Goes on with a server whose handshake an earlier process did. @throws {ProxyError} SERVER_UNAVAILABLE */
+export async function adoptLegacy(transport: Transport, description: Description): Promise<Connection> {
+  const connection = new LegacyConnection(transport);
+  await connection.adopt(description);
+  return connection;
+}
+
 class LegacyConnection implements Connection {
-  description = {};
+  description: Description = {};
   readonly diagnosis: () => string;
   readonly close: Connection['close'];
+  readonly label: Connection['label'];
   readonly #transport: Transport;
   #waiting: [Message, Id | undefined][] = [];
+  #failed: [Id | undefined, ProxyError][] = [];
   /** Why no message will come any more, where that was known before anybody listened. */
   #closed: string | undefined;
 
@@ -47,6 +56,7 @@ class LegacyConnection implements Connection {
     this.#transport = transport;
     this.diagnosis = () => transport.diagnosis();
     this.close = (force) => transport.close(force);
+    this.label = (text) => transport.label(text);
   }
 
   /** @returns the error with which the server answered, where it did */
@@ -79,6 +89,15 @@ class LegacyConnection implements Connection {
     return undefined;
   }
 
+  /** What comes before anybody listens is kept, an answer or its failure too. */
+  async adopt(description: Description): Promise<void> {
+    this.description = description;
+    this.#transport.onclose = (reason) => (this.#closed = reason);
+    this.#transport.onfailed = (id, error) => this.#failed.push([id, error]);
+    this.#transport.onmessage = (message, cause) => this.#waiting.push([message, cause]);
+    await this.#transport.start();
+  }
+
   send(message: Message): Promise<void> {
     if (!('method' in message) || !message.params?._meta) return this.#transport.send(message);
     return this.#transport.send({ ...message, params: withoutEnvelope(message.params) });
@@ -93,6 +112,7 @@ class LegacyConnection implements Connection {
     this.#transport.onfailed = events.onfailed;
     this.#transport.onclose = events.onclose;
     for (const [message, cause] of this.#waiting.splice(0)) events.onmessage(message, cause);
+    for (const [id, error] of this.#failed.splice(0)) events.onfailed(id, error);
     if (this.#closed !== undefined) events.onclose(this.#closed);
   }
 }

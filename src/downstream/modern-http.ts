@@ -78,6 +78,8 @@ export class ModernHttpTransport implements Transport {
     await this.#post(message, {}, { message: () => {}, failed: () => {} }, new AbortController().signal);
   }
 
+  label(): void {}
+
   diagnosis(): string {
     return ` It is at ${this.#options.url}.`;
   }

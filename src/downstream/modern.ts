@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { messageOf, type ProxyError } from '../errors.js';
 import { log } from '../logger.js';
 import type { ClientProfile } from '../protocol/client.js';
@@ -60,7 +61,8 @@ class ModernConnection implements Connection {
   /** The question what the server is, while it is open. */
   #discovering:
     { id: Id; resolve: (outcome: Outcome) => void; reject: (error: ProxyError) => void } | undefined;
-  #lastId = 0;
+  /** Not from 1: an earlier process may have asked the same server. */
+  #lastId = randomInt(2 ** 31);
   #level: unknown;
   #events: Events | undefined;
   #waiting: [Message, Id | undefined][] = [];
@@ -110,6 +112,10 @@ class ModernConnection implements Connection {
     };
     await this.#hearChanges();
     return this;
+  }
+
+  label(text: string): void {
+    this.#transport.label(text);
   }
 
   get pid(): number | undefined {
@@ -176,8 +182,9 @@ class ModernConnection implements Connection {
     if (!this.#listen.receive(message)) this.#tell(Listen.bare(message), this.#rounds.requestOf(cause));
   }
 
-  #failed(id: Id, error: ProxyError): void {
-    if (id === this.#discovering?.id) this.#discovering.reject(error);
+  #failed(id: Id | undefined, error: ProxyError): void {
+    if (id === undefined) this.#events?.onfailed(id, error);
+    else if (id === this.#discovering?.id) this.#discovering.reject(error);
     else if (!this.#rounds.failed(id, error) && !this.#listen.ended(id, error.message))
       this.#events?.onfailed(id, error);
   }

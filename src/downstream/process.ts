@@ -23,6 +23,8 @@ export interface Exit {
 /** A running process that leads a group of its own, whoever its parent is. */
 export interface ServerProcess {
   readonly pid: number;
+  /** In the environment of all that it starts. */
+  readonly marker: string;
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;
@@ -63,12 +65,13 @@ export const spawnHere: Spawn = async (command) => {
   });
   const { pid } = child;
   if (pid === undefined) throw new Error('it has no number');
-  guard(pid, command.env[MARKER]);
-  return { pid, stdin, stdout, stderr, exited, label: () => {}, forget: () => release(pid) };
+  const marker = command.env[MARKER] ?? '';
+  guard(pid, marker);
+  return { pid, marker, stdin, stdout, stderr, exited, label: () => {}, forget: () => release(pid) };
 };
 
 /** A process inherits the mask of whoever starts it, and there is no other way to give it one. */
-function spawnPrivately<T>(command: Pick<Command, 'private'>, start: () => T): T {
+export function spawnPrivately<T>(command: Pick<Command, 'private'>, start: () => T): T {
   if (!command.private) return start();
   const before = process.umask(0o077);
   try {

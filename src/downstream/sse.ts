@@ -56,6 +56,8 @@ export class SseTransport implements Transport {
     await this.send({ jsonrpc: '2.0', method: 'notifications/initialized' });
   }
 
+  label(): void {}
+
   diagnosis(): string {
     return ` It is at ${this.#options.url}.`;
   }

@@ -24,10 +24,13 @@ export class StdioTransport implements Transport {
   #stdin: Writable | undefined;
   #noise = 0;
   #started: Promise<void> | undefined;
+  /** Whether the next line may be the rest of one whose beginning an earlier process has read. */
+  #torn: boolean;
 
-  constructor(options: ChildOptions & { maxMessage: number }) {
+  constructor(options: ChildOptions & { maxMessage: number; torn?: boolean }) {
     this.#child = new Child(options);
     this.#server = options.server;
+    this.#torn = options.torn ?? false;
     this.#lines = new LineSplitter(options.maxMessage, {
       line: (line) => this.#receive(line),
       tooLong: (head, tail, length) =>
@@ -80,6 +83,10 @@ export class StdioTransport implements Transport {
     return noise + this.#child.diagnosis();
   }
 
+  label(text: string): void {
+    this.#child.label(text);
+  }
+
   close(force?: boolean): Promise<void> {
     return this.#child.stop(force);
   }
@@ -97,6 +104,7 @@ export class StdioTransport implements Transport {
     } catch (error) {
       return this.#fail(text, error instanceof ProxyError ? error.message : 'a line that is no JSON');
     }
+    this.#torn = false;
     this.onmessage(message);
   }
 
@@ -110,7 +118,9 @@ export class StdioTransport implements Transport {
       );
     }
     const id = answeredId(text);
-    if (id === undefined) return;
+    const torn = this.#torn;
+    this.#torn = false;
+    if (id === undefined && !torn) return;
     const failure = new ProxyError(
       'OUTCOME_UNKNOWN',
       `Server "${this.#server}" answered with ${what}. Whether the request took effect is unknown.`,

@@ -2,13 +2,17 @@ import type { ProxyError } from '../errors.js';
 import type { ClientProfile } from '../protocol/client.js';
 import type { Era } from '../protocol/eras.js';
 import type { Fields, Id, Message } from '../protocol/messages.js';
+import type { ServerProcess } from './process.js';
 
 /** Carries messages to and from one server. A driver knows processes or sockets, not sessions. */
 export interface Transport {
   /** Called for each message; `cause` is the request on whose stream it came, where the wire tells. */
   onmessage: (message: Message, cause?: Id) => void;
-  /** Called for a request whose answer came but cannot be used, or will not come any more. */
-  onfailed: (id: Id, error: ProxyError) => void;
+  /**
+   * Called for a request whose answer came but cannot be used, or will not come any more; without an id for an answer
+   * that does not tell whose it is.
+   */
+  onfailed: (id: Id | undefined, error: ProxyError) => void;
   /** Called once, when no message will come any more; `reason` completes "the server …". */
   onclose: (reason: string) => void;
   /** @throws {ProxyError} SERVER_UNAVAILABLE */
@@ -27,6 +31,8 @@ export interface Transport {
    * @param force at once instead of in order
    */
   close(force?: boolean): Promise<void>;
+  /** What another process is to know of the server, should this one die; nothing where it could not take it over. */
+  label(text: string): void;
   /** Of a local server that runs. */
   readonly pid: number | undefined;
 }
@@ -46,6 +52,7 @@ export interface Connection {
   send(message: Message, client?: ClientProfile): Promise<void>;
   diagnosis: Transport['diagnosis'];
   close: Transport['close'];
+  label: Transport['label'];
   readonly pid: number | undefined;
 }
 
@@ -58,4 +65,6 @@ export interface ConnectContext {
   known?: Era | undefined;
   /** The server is not wanted any more, also while it starts. */
   signal?: AbortSignal;
+  /** It runs already, and an earlier process did the handshake. */
+  held?: { process: ServerProcess; description: Description };
 }

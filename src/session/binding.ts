@@ -1,45 +1,23 @@
-import { createHash } from 'node:crypto';
-import { within, type Clock } from '../clock.js';
+import { within } from '../clock.js';
 import type { ServerConfig } from '../config/schema.js';
+import type { ServerProcess } from '../downstream/process.js';
 import type { ConnectContext, Connection, Description } from '../downstream/types.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
-import { eraOf, type Era } from '../protocol/eras.js';
+import { PROXY_PROFILE } from '../protocol/client.js';
 import type { Fields, Outcome } from '../protocol/messages.js';
-import type { Store } from '../store/types.js';
-import { Calls, type Audience } from './calls.js';
+import { Calls } from './calls.js';
 import { Checkpoints, type Restored } from './checkpoint.js';
 import { Circuit, isEarly } from './circuit.js';
 import type { Exchange } from './exchange.js';
+import type { BindingOptions, Starter } from './binding-options.js';
+import { describedKey, eraOfLast, labelOf, type Label } from './label.js';
 import { StateLost } from './loss.js';
 import { Turns } from './turns.js';
 import { Upkeep } from './upkeep.js';
 
-export interface BindingOptions {
-  store: Store;
-  clock: Clock;
-  connect: (config: ServerConfig, context: ConnectContext) => Promise<Connection>;
-  /** Questions of the server that may wait for a client at a time. */
-  questions: number;
-  config: ServerConfig;
-  /** Whose connection it is: a session's id, a principal or all, as the server's scope says. */
-  owner: string;
-  audience: Audience;
-  /** Of all that start this server, whosever it is. */
-  circuit: Circuit;
-  /** Bytes that a process and all it started hold, where the system tells. */
-  memoryOf?: (pid: number) => number | undefined;
-}
-
 /** How long a server may take to answer a ping, milliseconds. */
 const PING_WAIT = 5000;
-
-/** What a start needs from the session that asks for it. */
-export interface Starter {
-  context: ConnectContext;
-  /** Tells a fresh server what the last one knew: log level, subscriptions. */
-  prepare: (binding: Binding) => Promise<void>;
-}
 
 interface Live {
   connection: Connection;
@@ -247,6 +225,23 @@ export class Binding {
     });
   }
 
+  /**
+   * Goes on with a server that an earlier process started, in the same generation.
+   * @param expected ids of the requests that are with it
+   * @throws {ProxyError} SERVER_UNAVAILABLE
+   */
+  async adopt(process: ServerProcess, { description, variables }: Label, expected: number[]): Promise<void> {
+    const { connect, config } = this.#options;
+    const held = { process, description };
+    const connection = await connect(config, { client: PROXY_PROFILE, variables, held });
+    this.#use(connection, variables, expected);
+    this.#upkeep.begin();
+    log.session.info(
+      { server: config.name, owner: this.owner, generation: this.generation, requests: expected.length },
+      'The server goes on under a new worker.',
+    );
+  }
+
   #send(method: string, params: Fields | undefined, exchange?: Exchange): Promise<Outcome> {
     this.#usedAt = this.#options.clock.now();
     if (this.#live) return this.#live.calls.call(method, params, exchange);
@@ -256,7 +251,7 @@ export class Binding {
   }
 
   async #start({ context, prepare }: Starter): Promise<void> {
-    const { store, clock, config, owner, audience, questions, circuit } = this.#options;
+    const { store, clock, config, owner, circuit } = this.#options;
     for (const one of [circuit, this.#circuit]) one.admit(config.name);
     // Two processes on one profile folder would fight over its lock.
     await this.#stopping;
@@ -278,16 +273,36 @@ export class Binding {
       await connection.close();
       throw error;
     }
-    const root = config.roots === 'session' ? context.variables['session.dir'] : undefined;
+    const live = this.#use(connection, context.variables);
+    log.session.info(
+      { server: config.name, owner, generation: this.generation, ms: clock.now() - begun },
+      'Server started.',
+    );
+    await prepare(this);
+    await this.#restore(live);
+    connection.label(labelOf(this, connection.description, context.variables));
+    if (this.#live === live) this.#upkeep.begin();
+  }
+
+  #use(connection: Connection, variables: Label['variables'], expected?: number[]): Live {
+    const { store, clock, config, audience, questions } = this.#options;
+    const root = config.roots === 'session' ? variables['session.dir'] : undefined;
+    const nextId = () => store.nextId();
     const calls = new Calls({
       config,
       connection,
       audience,
       clock,
       questions,
-      nextId: () => store.nextId(),
+      nextId,
       root,
+      expected: expected ?? [],
     });
+    this.#checkpoints.begin(
+      (method, params) => calls.call(method, params),
+      variables,
+      expected !== undefined,
+    );
     const live = { connection, calls, startedAt: clock.now() };
     this.#live = live;
     this.#givenUp = undefined;
@@ -297,19 +312,13 @@ export class Binding {
       onfailed: (id, error) => calls.failed(id, error),
       onclose: (reason) => this.#lost(live, reason),
     });
-    log.session.info(
-      { server: config.name, owner, generation: this.generation, ms: clock.now() - begun },
-      'Server started.',
-    );
-    await prepare(this);
-    await this.#restore(live, context);
-    if (this.#live === live) this.#upkeep.begin();
+    return live;
   }
 
   async #connect(context: ConnectContext, signal: AbortSignal): Promise<Connection> {
-    const { connect, config, circuit } = this.#options;
+    const { store, connect, config, circuit } = this.#options;
     try {
-      return await connect(config, { ...context, known: this.#knownEra(), signal });
+      return await connect(config, { ...context, known: eraOfLast(store, config), signal });
     } catch (error) {
       const reason = `could not be started: ${messageOf(error)}`;
       if (!signal.aborted) for (const one of [circuit, this.#circuit]) one.failed(reason);
@@ -317,9 +326,8 @@ export class Binding {
     }
   }
 
-  async #restore(live: Live, { variables }: ConnectContext): Promise<void> {
+  async #restore(live: Live): Promise<void> {
     this.restored = undefined;
-    this.#checkpoints.begin((method, params) => live.calls.call(method, params), variables);
     try {
       if (this.generation > 1) this.restored = await this.#checkpoints.restore();
     } catch (error) {
@@ -331,12 +339,6 @@ export class Binding {
       { server: this.config.name, owner: this.owner },
       'The state of the server was restored.',
     );
-  }
-
-  /** As it was found when a server of this configuration last started. */
-  #knownEra(): Era | undefined {
-    const stored = this.#options.store.servers.description(describedKey(this.config));
-    return stored === undefined ? undefined : eraOf((JSON.parse(stored) as Fields).protocolVersion);
   }
 
   /** The server left by itself. */
@@ -367,9 +369,4 @@ export class Binding {
       )
       .catch((error: Error) => log.session.error(error.message));
   }
-}
-
-/** Under which a server's description is remembered: it holds for this configuration alone. */
-export function describedKey({ name: _, ...config }: ServerConfig): string {
-  return createHash('sha256').update(JSON.stringify(config)).digest('hex');
 }

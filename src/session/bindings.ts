@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { ServerConfig } from '../config/schema.js';
 import type { Notification } from '../protocol/messages.js';
-import { Binding, type BindingOptions } from './binding.js';
+import type { BindingOptions } from './binding-options.js';
+import { Binding } from './binding.js';
 import type { Audience } from './calls.js';
 import { Circuit } from './circuit.js';
 import type { Outlet } from './exchange.js';

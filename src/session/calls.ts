@@ -6,7 +6,6 @@ import type { Connection } from '../downstream/types.js';
 import { ProxyError, asProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import {
-  isFields,
   isId,
   isRequest,
   isResponse,
@@ -20,7 +19,9 @@ import {
   type Outcome,
   type Request,
 } from '../protocol/messages.js';
-import { cancelledError, type Asked, type Exchange, type Outlet } from './exchange.js';
+import type { SentRequest } from '../store/types.js';
+import { cancelledError, restartedError, type Asked, type Exchange, type Outlet } from './exchange.js';
+import { TaskTokens, type Listening } from './task-tokens.js';
 
 /** Progress renews a call's time, but not for ever: so many times `timeouts.call` at most. */
 const LONGEST_CALL = 20;
@@ -28,9 +29,6 @@ const LONGEST_CALL = 20;
 /** How long a client may take over an input request (people think), and over its list of roots (programs do not). */
 const ANSWER_TIMEOUT = 10 * 60_000;
 const ROOTS_TIMEOUT = 3000;
-
-/** Tasks whose progress tokens outlive their call. */
-const MAX_TASK_TOKENS = 1000;
 
 /** Capability of a client without which a server's request is not put to it. */
 const NEEDED: Readonly<Record<string, string>> = {
@@ -50,8 +48,8 @@ interface Call {
   exchange: Exchange | undefined;
   clientToken: Id | undefined;
   startedAt: number;
-  /** Input requests that wait for the client; meanwhile the call's time stands still. */
-  asking: number;
+  /** Input requests of the server that wait for the client; meanwhile the call's time stands still. */
+  asked: Set<Id>;
   stopTimer: () => void;
   resolve: (outcome: Outcome) => void;
   reject: (error: ProxyError) => void;
@@ -67,6 +65,8 @@ export interface CallsOptions {
   nextId: () => number;
   /** Folder that the server is told as its only root, whatever roots the client has. */
   root: string | undefined;
+  /** Requests that an earlier process sent on this connection. */
+  expected?: readonly number[];
 }
 
 /**
@@ -78,10 +78,17 @@ export class Calls {
   readonly #calls = new Map<Id, Call>();
   /** Questions of the server, each with how to take it back. */
   readonly #askings = new Map<Id, (reason: Fields) => void>();
-  readonly #taskTokens = new Map<Id, { outlet: Outlet; clientToken: Id }>();
+  /** Answers to requests of an earlier process that nobody has taken up yet. */
+  readonly #expected = new Map<Id, Promise<Outcome>>();
+  readonly #taskTokens = new TaskTokens();
 
   constructor(options: CallsOptions) {
     this.#options = options;
+    for (const id of options.expected ?? []) {
+      const answer = this.#answer(id);
+      answer.catch(() => {}); // told to whoever takes it up
+      this.#expected.set(id, answer);
+    }
   }
 
   get size(): number {
@@ -94,32 +101,63 @@ export class Calls {
    * @throws {ProxyError} SERVER_BUSY, SERVER_UNAVAILABLE, OUTCOME_UNKNOWN, CALL_TIMEOUT, CALL_CANCELLED
    */
   call(method: string, params: Fields | undefined, exchange?: Exchange): Promise<Outcome> {
-    const { nextId, connection, clock } = this.#options;
+    const { nextId, connection } = this.#options;
     if (exchange?.cancelled) return Promise.reject(cancelledError());
+    if (exchange?.sent) return this.#resume(exchange.sent, exchange);
     const id = nextId();
     const clientToken = exchange && progressTokenOf(params);
     const sent = clientToken === undefined || !params ? params : withMeta(params, { progressToken: id });
+    const answer = this.#answer(id, exchange, clientToken);
+    const message: Request = { jsonrpc: '2.0', id, method, ...(sent ? { params: sent } : {}) };
+    const send = () => connection.send(message, exchange?.outlet.client);
+    const noted = exchange?.note?.({ server: this.#name, id, asked: [] });
+    // One that was cancelled meanwhile is not sent any more.
+    const done = noted ? noted.then(() => (this.#calls.has(id) ? send() : undefined)) : send();
+    done.catch((error: unknown) => this.#finish(id)?.reject(asProxyError(error)));
+    return answer;
+  }
+
+  /** Waits for the answer to a request of that id. */
+  #answer(id: Id, exchange?: Exchange, clientToken?: Id): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       const call: Call = {
         exchange,
         clientToken,
-        startedAt: clock.now(),
-        asking: 0,
+        startedAt: this.#options.clock.now(),
+        asked: new Set(),
         stopTimer: () => {},
         resolve,
         reject,
       };
       this.#calls.set(id, call);
       this.#startTimer(id, call);
-      exchange?.whileRunning((reason) => {
-        this.#abandon(id, reason);
-        this.#finish(id)?.reject(cancelledError());
-      });
-      const message: Request = { jsonrpc: '2.0', id, method, ...(sent ? { params: sent } : {}) };
-      connection
-        .send(message, exchange?.outlet.client)
-        .catch((error: unknown) => this.#finish(id)?.reject(asProxyError(error)));
+      exchange?.whileRunning(this.#cancelling(id));
     });
+  }
+
+  #cancelling(id: Id): (reason: Fields) => void {
+    return (reason) => {
+      this.#abandon(id, reason);
+      this.#finish(id)?.reject(cancelledError());
+    };
+  }
+
+  /** Takes up a request that an earlier process sent. */
+  #resume({ server, id, asked }: SentRequest, exchange: Exchange): Promise<Outcome> {
+    const answer = server === this.#name ? this.#expected.get(id) : undefined;
+    if (!answer) return Promise.reject(restartedError());
+    this.#expected.delete(id);
+    const call = this.#calls.get(id);
+    if (call) {
+      call.exchange = exchange;
+      call.clientToken = progressTokenOf(exchange.params);
+      exchange.whileRunning(this.#cancelling(id));
+    }
+    // Whom the client's answer would reach is gone; a server that waits for it would wait for ever.
+    const message = 'The proxy was restarted while the client was asked. Ask again.';
+    for (const question of asked)
+      this.#send({ jsonrpc: '2.0', id: question, error: { code: -32603, message } });
+    return answer;
   }
 
   receive(message: Message, cause?: Id): void {
@@ -129,7 +167,7 @@ export class Calls {
       if (!call)
         return log.session.debug({ server: this.#name, id }, 'An answer to no request; passed over.');
       const outcome = outcomeOf(message);
-      this.#keepTaskToken(id, call, outcome);
+      this.#taskTokens.keep(id, listeningTo(call), outcome);
       call.resolve(outcome);
     } else if (isRequest(message)) {
       this.#ask(message, cause);
@@ -138,8 +176,11 @@ export class Calls {
     }
   }
 
-  failed(id: Id, error: ProxyError): void {
-    this.#finish(id)?.reject(error);
+  /** @param id undefined for an answer of which only that is known */
+  failed(id: Id | undefined, error: ProxyError): void {
+    const [only, ...others] = this.#calls.keys();
+    const meant = id ?? (others.length === 0 ? only : undefined);
+    if (meant !== undefined) this.#finish(meant)?.reject(error);
   }
 
   /** Everything under way ends with `error`. */
@@ -214,13 +255,13 @@ export class Calls {
     const asking = outlet.ask(asked, (progress) =>
       this.#send({ jsonrpc: '2.0', method: 'notifications/progress', params: progress }),
     );
-    if (call) this.#hold(call);
+    if (call) this.#hold(call, id);
     const limit = method === 'roots/list' ? ROOTS_TIMEOUT : ANSWER_TIMEOUT;
     /** @returns whether this was the first end of the question: an answer, the server's own cancellation, or time */
     const settle = (): boolean => {
       if (!this.#askings.delete(id)) return false;
       stopTimer();
-      if (call) this.#release(call);
+      if (call) this.#release(call, id);
       return true;
     };
     this.#askings.set(id, (reason) => settle() && asking.cancel(reason));
@@ -251,15 +292,28 @@ export class Calls {
     }
   }
 
-  #hold(call: Call): void {
-    call.asking += 1;
+  #hold(call: Call, question: Id): void {
+    call.asked.add(question);
     call.stopTimer();
+    this.#noteAsked(call);
   }
 
-  #release(call: Call): void {
-    call.asking -= 1;
-    if (call.asking > 0) return;
+  #release(call: Call, question: Id): void {
+    call.asked.delete(question);
+    this.#noteAsked(call);
+    if (call.asked.size > 0) return;
     for (const [id, running] of this.#calls) if (running === call) this.#startTimer(id, call);
+  }
+
+  #noteAsked(call: Call): void {
+    const { exchange, asked } = call;
+    if (!exchange?.note) return;
+    for (const [id, running] of this.#calls) {
+      if (running !== call || typeof id !== 'number') continue;
+      exchange
+        .note({ server: this.#name, id, asked: [...asked] })
+        .catch((error: unknown) => log.session.warn(messageOf(error)));
+    }
   }
 
   /**
@@ -305,22 +359,12 @@ export class Calls {
     const token = params?.progressToken;
     if (!isId(token)) return;
     const call = this.#calls.get(token);
-    if (call && call.asking === 0) this.#startTimer(token, call);
-    const target =
-      call?.exchange && call.clientToken !== undefined
-        ? { outlet: call.exchange.outlet, clientToken: call.clientToken }
-        : this.#taskTokens.get(token);
+    if (call && call.asked.size === 0) this.#startTimer(token, call);
+    const target = (call && listeningTo(call)) ?? this.#taskTokens.get(token);
     target?.outlet.notify({ ...notification, params: { ...params, progressToken: target.clientToken } });
   }
+}
 
-  /** 2025-11-25, tasks: a request's progress token stays valid until its task ends. */
-  #keepTaskToken(id: Id, call: Call, outcome: Outcome): void {
-    if (!('result' in outcome) || !isFields(outcome.result.task)) return;
-    if (call.clientToken === undefined || !call.exchange) return;
-    this.#taskTokens.set(id, { outlet: call.exchange.outlet, clientToken: call.clientToken });
-    for (const oldest of this.#taskTokens.keys()) {
-      if (this.#taskTokens.size <= MAX_TASK_TOKENS) break;
-      this.#taskTokens.delete(oldest);
-    }
-  }
+function listeningTo({ exchange, clientToken }: Call): Listening | undefined {
+  return exchange && clientToken !== undefined ? { outlet: exchange.outlet, clientToken } : undefined;
 }

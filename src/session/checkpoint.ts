@@ -58,13 +58,16 @@ export class Checkpoints {
     return this.#dirty;
   }
 
-  /** A new generation runs. @param variables of its start, like session.dir */
-  begin(call: Call, variables: Readonly<Record<string, string>>): void {
+  /**
+   * A new generation runs, or one that an earlier process began and may not have saved.
+   * @param variables of its start, like session.dir
+   */
+  begin(call: Call, variables: Readonly<Record<string, string>>, dirty = false): void {
     this.#call = call;
     this.#session = Object.fromEntries(
       Object.entries(variables).map(([name, value]) => [name.replace(/^session\./, ''), value]),
     );
-    this.#dirty = false;
+    this.#dirty = dirty;
     this.#known = false;
   }
 

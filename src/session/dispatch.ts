@@ -145,7 +145,8 @@ export class Dispatcher {
     // A server that was stopped on purpose is not wanted back for one call.
     if (!(error instanceof ProxyError) || error.code !== 'OUTCOME_UNKNOWN' || error.details.died !== true)
       return false;
-    if (config.retry === 'never' || exchange.cancelled) return false;
+    // Nor can a call be sent again that an earlier process sent: nobody kept its arguments.
+    if (config.retry === 'never' || exchange.cancelled || exchange.sent) return false;
     const router = this.#router;
     const tool = String(params?.name);
     if (router.isReadOnly(config.name, tool) === undefined) {

@@ -1,6 +1,7 @@
 import { ProxyError, type ErrorObject } from '../errors.js';
 import type { ClientProfile } from '../protocol/client.js';
 import type { Fields, Notification, Outcome } from '../protocol/messages.js';
+import type { SentRequest } from '../store/types.js';
 
 /** A request of a server that its client must answer: an input request. */
 export interface Asked {
@@ -51,6 +52,10 @@ export class Exchange {
   use: (session: string) => void = () => {};
   /** Writes what the session records of the request: to be stored with the response, before it is sent. */
   record: (() => void) | undefined;
+  /** Stores where the request is before it goes there, so that another process could take its answer. */
+  note: ((sent: Pick<SentRequest, 'server' | 'id' | 'asked'>) => Promise<void>) | undefined;
+  /** An earlier process sent it: it must not be sent again, only its answer is due. */
+  sent: SentRequest | undefined;
   #cancelled: Fields | undefined;
   #stop: ((params: Fields) => void) | undefined;
 
@@ -81,4 +86,12 @@ export class Exchange {
 /** What a cancelled request ends with; the edge sends nothing for it. */
 export function cancelledError(): ProxyError {
   return new ProxyError('CALL_CANCELLED', 'The client cancelled the request.');
+}
+
+/** What a request ends with whose process died, and whose answer cannot come any more. */
+export function restartedError(): ProxyError {
+  return new ProxyError(
+    'OUTCOME_UNKNOWN',
+    'The proxy was restarted while the request was under way: the outcome is unknown. Look before you repeat it.',
+  );
 }

@@ -5,14 +5,13 @@ import type { ServerConfig, SessionsConfig } from '../config/schema.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import type { SessionFilter, SessionRow, SessionState, Store } from '../store/types.js';
+import { answerAbandoned } from './adoption.js';
 import { Answers } from './answers.js';
-import type { BindingOptions } from './binding.js';
+import type { BindingOptions } from './binding-options.js';
 import { Bindings } from './bindings.js';
 import type { Settings } from './dispatch.js';
 import { Redactor } from './history.js';
 import { checkName, newSessionId } from './ids.js';
-import { asToolResult } from './loss.js';
-import { Outbox } from './outbox.js';
 import { inUse } from './refusals.js';
 import type { Router } from './router.js';
 import { Session } from './session.js';
@@ -35,6 +34,8 @@ export interface ManagerOptions {
   instance: string;
   folder: (owner: string) => string;
   removeFolder: (owner: string) => void;
+  /** Another worker's sessions and requests are about to be taken over. */
+  succeeds?: boolean;
 }
 
 export interface CreateOptions extends Pick<Settings, 'servers' | 'ttl' | 'onTimeout'> {
@@ -68,7 +69,7 @@ export class SessionManager {
     this.#bindings = new Bindings({ ...options, questions: options.config.maxQuestions });
     this.#redactor = new Redactor(options.config.events);
     this.answers = new Answers(options.store, options.clock);
-    this.#answerAbandoned();
+    if (!options.succeeds) answerAbandoned(options.store);
     this.#schedule();
   }
 
@@ -229,6 +230,15 @@ export class SessionManager {
     return session;
   }
 
+  /** The session of an earlier worker, which this one goes on with; undefined when there is nothing to go on with. */
+  takeOver(id: string): Session | undefined {
+    const row = this.#options.store.sessions.get(id);
+    if (!row || row.state === 'closed') return undefined;
+    const session = this.load(row);
+    this.#running.add(session);
+    return session;
+  }
+
   // -- ending ----------------------------------------------------------------------------------------------------
 
   close(session: Session, reason: string, force = false): Promise<void> {
@@ -323,19 +333,6 @@ export class SessionManager {
         .catch((error: unknown) => log.session.error(`The sweep failed: ${messageOf(error)}`))
         .finally(() => this.#schedule());
     });
-  }
-
-  /** Requests whose process died with them: whoever comes back for the answer gets this one. */
-  #answerAbandoned(): void {
-    const { store } = this.#options;
-    for (const { stream, head } of store.streams.unanswered()) {
-      const error = new ProxyError(
-        'OUTCOME_UNKNOWN',
-        'The proxy was restarted while the request was under way: the outcome is unknown. Look before you repeat it.',
-      );
-      const outcome = head.method === 'tools/call' ? asToolResult(error) : { error: error.toJsonRpc() };
-      Outbox.load(store, stream).send({ jsonrpc: '2.0', id: head.request, ...outcome }, { last: true });
-    }
   }
 
   /**

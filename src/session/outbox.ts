@@ -1,7 +1,7 @@
 import { log } from '../logger.js';
 import { messageOf } from '../errors.js';
 import type { Message } from '../protocol/messages.js';
-import type { Store, StreamHead } from '../store/types.js';
+import type { SentRequest, Store, StreamHead } from '../store/types.js';
 
 /** Rows taken from the store at a time when a reader catches up. */
 const PAGE = 32;
@@ -45,6 +45,8 @@ export class Outbox {
 
   /** What the stream is for, until that is stored. */
   #head: StreamHead | undefined;
+  /** The same, where it was stored in passing. */
+  #noted: StreamHead | undefined;
 
   private constructor(
     store: Store,
@@ -72,9 +74,19 @@ export class Outbox {
 
   /** Stores what the stream is for: when this resolves, the client may be told where to resume it. */
   async keep(): Promise<void> {
-    const head = this.#head;
+    const head = this.#head ?? this.#noted;
     this.#head = undefined;
+    this.#noted = undefined;
     if (head) await this.#store.write(() => this.#store.streams.open(this.stream, head));
+  }
+
+  /** Notes where the request is: when this resolves, another process could take its answer. */
+  async note(sent: SentRequest): Promise<void> {
+    const head = this.#head ?? this.#noted ?? this.#store.streams.head(this.stream);
+    if (!head) return;
+    this.#head = undefined;
+    const noted = (this.#noted = { ...head, sent });
+    await this.#store.write(() => this.#store.streams.open(this.stream, noted), 'process');
   }
 
   /**

@@ -1,11 +1,14 @@
 import type { Clock } from '../clock.js';
 import type { LocalServerConfig, ServerConfig } from '../config/schema.js';
+import type { ServerProcess } from '../downstream/process.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import { PROXY_PROFILE, type ClientProfile } from '../protocol/client.js';
 import type { Fields, Outcome } from '../protocol/messages.js';
 import type { Store } from '../store/types.js';
-import { describedKey, type Binding, type Starter } from './binding.js';
+import type { Starter } from './binding-options.js';
+import type { Binding } from './binding.js';
+import { describedKey, type Label } from './label.js';
 import { ownerOf, type Bindings, type User } from './bindings.js';
 import type { Settings } from './dispatch.js';
 
@@ -92,6 +95,13 @@ export class Servers {
       'NOT_FOUND',
       `This session has no server "${name}". It has ${names.join(', ') || 'none'}.`,
     );
+  }
+
+  /** Goes on with a server of the session that an earlier process started, unless another session did so already. */
+  async adopt(config: ServerConfig, process: ServerProcess, label: Label, expected: number[]): Promise<void> {
+    const binding = this.#options.bindings.acquire(this.#holder, config, this.#held);
+    if (!binding.live) await binding.adopt(process, label, expected);
+    this.#settle();
   }
 
   /** Bindings of the session's own. */

@@ -12,6 +12,10 @@ export function processTable(db: Database): ProcessTable {
   const addChild = db.prepare(
     'INSERT OR REPLACE INTO children (pid, started, instance, marker) VALUES (?, ?, ?, ?)',
   );
+  const moveChildren = db.prepare('UPDATE children SET instance = ? WHERE instance = ?');
+  const moveSessions = db
+    .prepare<[string, string], string>('UPDATE sessions SET instance = ? WHERE instance = ? RETURNING id')
+    .pluck();
   const removeChild = db.prepare('DELETE FROM children WHERE pid = ? AND started = ?');
   const children = db.prepare<[string], ProcessMark>('SELECT pid, started FROM children WHERE instance = ?');
   const markers = db
@@ -26,6 +30,11 @@ export function processTable(db: Database): ProcessTable {
       removeChildren.run(id);
       remove.run(id);
     },
+    takeOver: db.transaction((from: string, to: string) => {
+      moveChildren.run(to, from);
+      remove.run(from);
+      return moveSessions.all(to, from);
+    }),
     addChild: (instance, { pid, started }, marker = '') => void addChild.run(pid, started, instance, marker),
     removeChild: ({ pid, started }) => void removeChild.run(pid, started),
     childrenOf: (instance) => children.all(instance),

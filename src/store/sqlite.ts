@@ -27,6 +27,7 @@ const GROUP_INTERVAL = 1;
 
 interface Write {
   job: () => void;
+  synced: boolean;
   resolve: () => void;
   reject: (error: ProxyError) => void;
 }
@@ -144,6 +145,7 @@ class SqliteStore implements Store {
   #scheduled = false;
   #lastGroup = { size: 0, at: 0 };
   #ids = { next: 0, end: 0 };
+  #synced = true;
 
   constructor(db: Database.Database, file: string) {
     this.#db = db;
@@ -171,9 +173,9 @@ class SqliteStore implements Store {
     this.processes = processTable(db);
   }
 
-  write(job: () => void): Promise<void> {
+  write(job: () => void, lasts: 'disk' | 'process' = 'disk'): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ job, resolve, reject });
+      this.#waiting.push({ job, synced: lasts === 'disk', resolve, reject });
       if (this.#scheduled) return;
       this.#scheduled = true;
       const run = () => {
@@ -226,6 +228,7 @@ class SqliteStore implements Store {
   /** @returns what went wrong, and then nothing is stored */
   #transact(writes: Write[]): unknown {
     try {
+      this.#sync(writes.some(({ synced }) => synced));
       this.#begin.run();
       for (const { job } of writes) job();
       this.#commit.run();
@@ -235,5 +238,12 @@ class SqliteStore implements Store {
       if (this.#db.inTransaction) this.#rollback.run();
       return error ?? new Error('unknown failure');
     }
+  }
+
+  /** Under WAL a commit without a sync is lost with the power alone, and the next one with a sync takes it along. */
+  #sync(synced: boolean): void {
+    if (this.#synced === synced) return;
+    this.#db.pragma(`synchronous = ${synced ? 'FULL' : 'NORMAL'}`);
+    this.#synced = synced;
   }
 }

@@ -7,6 +7,9 @@ const ABANDONED = `SELECT stream, head FROM outbox h
 
 export function streamTable(db: Database): StreamTable {
   const append = db.prepare('INSERT INTO outbox (stream, seq, last, data, head) VALUES (?, ?, ?, ?, ?)');
+  const open = db.prepare(
+    "INSERT OR REPLACE INTO outbox (stream, seq, last, data, head) VALUES (?, 0, 0, '', ?)",
+  );
   const head = db
     .prepare<[number], string>('SELECT head FROM outbox WHERE stream = ? AND head IS NOT NULL')
     .pluck();
@@ -29,7 +32,7 @@ export function streamTable(db: Database): StreamTable {
   );
   const toHead = (text: string) => JSON.parse(text) as StreamHead;
   return {
-    open: (stream, row) => void append.run(stream, 0, 0, '', JSON.stringify(row)),
+    open: (stream, row) => void open.run(stream, JSON.stringify(row)),
     head: (stream) => {
       const text = head.get(stream);
       return text === undefined ? undefined : toHead(text);

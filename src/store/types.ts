@@ -6,8 +6,11 @@
  * Times are milliseconds since the epoch.
  */
 export interface Store {
-  /** Runs `job` in the next commit. Rejects with STORE_FAILED, and then none of `job` is stored. */
-  write(job: () => void): Promise<void>;
+  /**
+   * Runs `job` in the next commit. Rejects with STORE_FAILED, and then none of `job` is stored.
+   * @param lasts `process`: it need outlive this process alone, and not a loss of power, which costs no sync to disk
+   */
+  write(job: () => void, lasts?: 'disk' | 'process'): Promise<void>;
   /** A number below 2^31 that no other call of this store, also of another process, was given lately. */
   nextId(): number;
   readonly sessions: SessionTable;
@@ -171,10 +174,26 @@ export interface StreamHead {
   request: string | number;
   method: string;
   instance: string;
+  /** Where the request is, once it was sent on. */
+  sent?: SentRequest;
+}
+
+/** A request that is with a server: what another process needs to take its answer. */
+export interface SentRequest {
+  session: string;
+  /** Who sent it. */
+  principal: string;
+  server: string;
+  /** Its id there. */
+  id: number;
+  /** What of the client's params says for which server it is, and how the client hears of its progress; no arguments. */
+  params: Record<string, unknown>;
+  /** Questions of the server that wait for the client. */
+  asked: (string | number)[];
 }
 
 export interface StreamTable {
-  /** Stores what a stream is for, before its first message. */
+  /** Stores what a stream is for, before its first message, or what has become known of it since. */
   open(stream: number, head: StreamHead): void;
   /** Of a stream that belongs to a request; undefined for any other. */
   head(stream: number): StreamHead | undefined;
@@ -295,6 +314,8 @@ export interface ProcessTable {
   /** Every proxy that has opened this store and not closed it. */
   instances(): { id: string; mark: ProcessMark; url: string | null }[];
   removeInstance(id: string): void;
+  /** Sessions and children of one instance become another's. @returns the sessions; the first instance is no more */
+  takeOver(from: string, to: string): string[];
   /** @param marker in the environment of all that the process starts */
   addChild(instance: string, mark: ProcessMark, marker?: string): void;
   removeChild(mark: ProcessMark): void;

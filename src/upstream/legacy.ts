@@ -20,6 +20,7 @@ import type { Asked, Asking, Outlet } from '../session/exchange.js';
 import { Exchange } from '../session/exchange.js';
 import type { Attached } from '../session/attachments.js';
 import type { Correlator, Facts } from '../session/correlate.js';
+import type { SentRequest } from '../store/types.js';
 
 /** One ordered way to the client: the stream of a request, or that of no request. */
 export interface Stream {
@@ -28,6 +29,18 @@ export interface Stream {
   send(message: Message): void;
   /** The client is served no more. */
   close?(): void;
+  /** Stores where the stream's request is, before it is sent on. */
+  readonly note?: ((sent: SentRequest) => Promise<void>) | undefined;
+}
+
+/** What of a request's params tells for which server it is. */
+const ROUTING = ['name', 'uri', 'ref', 'taskId'];
+
+/** What must be kept of a request's params to take its answer without them: no arguments. */
+function routingOf(params: Fields | undefined): Fields {
+  const progressToken = progressTokenOf(params);
+  const kept = Object.fromEntries(Object.entries(params ?? {}).filter(([key]) => ROUTING.includes(key)));
+  return progressToken === undefined ? kept : withMeta(kept, { progressToken });
 }
 
 export interface Answer {
@@ -108,7 +121,12 @@ export class LegacyPeer implements Outlet {
     const twins = this.#running.get(key) ?? new Set();
     this.#running.set(key, twins.add(exchange));
     try {
-      const outcome = await target.run((session) => session.request(exchange));
+      const outcome = await target.run((session) => {
+        const { note } = stream;
+        const rest = { session: session.id, principal: exchange.principal, params: routingOf(params) };
+        if (note) exchange.note = (sent) => note({ ...sent, ...rest });
+        return session.request(exchange);
+      });
       const readable = 'result' in outcome ? { result: toLegacyResult(method, outcome.result) } : outcome;
       return { response: toResponse(id, readable), record: exchange.record };
     } catch (error) {

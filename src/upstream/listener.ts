@@ -21,6 +21,15 @@ export interface Handler {
   anyHost?: boolean;
 }
 
+/** Makes a server reachable; resolves with where it is. @throws as `net.Server.listen` */
+export type Bind = (server: Server, address: { host: string; port: number }) => Promise<AddressInfo>;
+
+const listenHere: Bind = (server, { host, port }) =>
+  new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => resolve(server.address() as AddressInfo));
+  });
+
 /** Handlers by path. One that ends with a slash takes all below it, and is given what follows. */
 export type Routes = ReadonlyMap<string, Handler>;
 
@@ -30,14 +39,21 @@ export class Listener {
   readonly #routes: Routes;
   readonly #challenge: (request: IncomingMessage) => string;
   readonly #server: Server;
+  readonly #bind: Bind;
   #draining = false;
+  #leaving = false;
 
-  /** @param challenge the WWW-Authenticate header of a 401 */
+  /**
+   * @param challenge the WWW-Authenticate header of a 401
+   * @param bind where its connections come from
+   */
   constructor(
     config: ListenConfig,
     routes: Routes,
     challenge: (request: IncomingMessage) => string = () => 'Bearer',
+    bind: Bind = listenHere,
   ) {
+    this.#bind = bind;
     this.#config = config;
     this.#routes = routes;
     this.#challenge = challenge;
@@ -56,18 +72,23 @@ export class Listener {
   }
 
   /** @throws {ProxyError} PORT_IN_USE, CONFIG_INVALID */
-  listen(): Promise<AddressInfo> {
+  async listen(): Promise<AddressInfo> {
     const { host, port } = this.#config;
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', (error: NodeJS.ErrnoException) => {
-        const inUse = error.code === 'EADDRINUSE';
-        const text = inUse
-          ? `Port ${port} on ${host} is in use. Stop the program that has it, or choose another with listen.port or --http ${host}:PORT.`
-          : `Cannot listen on ${host}:${port}: ${error.message}. Check listen.host and listen.port.`;
-        reject(new ProxyError(inUse ? 'PORT_IN_USE' : 'CONFIG_INVALID', text, { cause: error }));
-      });
-      this.#server.listen(port, host, () => resolve(this.#server.address() as AddressInfo));
-    });
+    try {
+      return await this.#bind(this.#server, { host, port });
+    } catch (error) {
+      const inUse = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+      const text = inUse
+        ? `Port ${port} on ${host} is in use. Stop the program that has it, or choose another with listen.port or --http ${host}:PORT.`
+        : `Cannot listen on ${host}:${port}: ${messageOf(error)}. Check listen.host and listen.port.`;
+      throw new ProxyError(inUse ? 'PORT_IN_USE' : 'CONFIG_INVALID', text, { cause: error });
+    }
+  }
+
+  /** From now on a connection ends with its next response: another process takes over. */
+  leave(): void {
+    this.#leaving = true;
+    this.#server.closeIdleConnections();
   }
 
   /** From now on new requests are told to come back later. */
@@ -94,6 +115,7 @@ export class Listener {
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', (error) => log.upstream.debug(error.message));
+    if (this.#leaving) response.shouldKeepAlive = false;
     const [path = ''] = (request.url ?? '').split('?');
     const [handler, rest] = this.#find(path);
     try {

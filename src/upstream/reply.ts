@@ -24,6 +24,8 @@ export interface ReplyOptions {
   streams: boolean;
   /** It knows priming events. */
   primes: boolean;
+  /** Another process may take the answer, should this one die. */
+  succeeded: boolean;
 }
 
 /**
@@ -65,6 +67,13 @@ export class Reply implements Stream {
 
   send(message: Message): void {
     this.keep().send(message);
+  }
+
+  /** Of an answer that is a stored stream from the start. */
+  get note(): Stream['note'] {
+    const { succeeded } = this.#options;
+    const outbox = this.#outbox;
+    return succeeded && outbox ? (sent) => outbox.note(sent) : undefined;
   }
 
   /** The response; without one the answer ends empty, as for a cancelled request. */

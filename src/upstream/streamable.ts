@@ -47,6 +47,8 @@ export interface StreamableOptions extends IntroduceOptions {
   answers: Answers;
   instance: string;
   maxBody: number;
+  /** Another process takes over, should this one die. */
+  succeeded: boolean;
   authenticate: Authenticate;
   /** Takes what clients of 2026-07-28 send. */
   modern: ModernHttp;
@@ -188,10 +190,11 @@ export class StreamableEndpoint {
   }
 
   #reply(request: IncomingMessage, response: ServerResponse, peer: HttpPeer, message: Request): Reply {
-    const { store, answers, instance } = this.#options;
+    const { store, answers, instance, succeeded } = this.#options;
     return new Reply({
       store,
       answers,
+      succeeded,
       head: {
         attachment: peer.attached.attachment.id,
         request: message.id,

@@ -11,7 +11,7 @@ setLogLevel('silent');
 class Running implements AsyncDisposable {
   readonly transport: StdioTransport;
   readonly messages: Message[] = [];
-  readonly failures: [Id, string][] = [];
+  readonly failures: [Id | undefined, string][] = [];
   /** Resolves with the reason when no message will come any more. */
   readonly closed: Promise<string>;
   readonly #folder = new TemporaryFolder();

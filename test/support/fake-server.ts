@@ -40,6 +40,8 @@ export class FakeConnection implements Connection {
   words = '';
   /** What `close` waits for: a server takes its time to leave. */
   leaving: (() => Promise<void>) | undefined;
+  /** What another process was to know of it. */
+  labelled = '';
   readonly #manners: Manners;
   readonly #heard = new Set<() => void>();
   #events: Pick<Transport, 'onmessage' | 'onfailed' | 'onclose'> | undefined;
@@ -57,6 +59,10 @@ export class FakeConnection implements Connection {
       serverInfo: { name: config.name, version: '1' },
     };
     this.closed = new Promise((resolve) => (this.#reportClosed = resolve));
+  }
+
+  label(text: string): void {
+    this.labelled = text;
   }
 
   // -- what the session does -------------------------------------------------------------------------------------

@@ -1,0 +1,227 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import type { Socket } from 'node:net';
+import { guard, release } from '../downstream/guardian.js';
+import { messageOf } from '../errors.js';
+import { log } from '../logger.js';
+import { Children, type HeldChild } from './children.js';
+import { Doors } from './doors.js';
+import type { Order, Refusal, Word } from './messages.js';
+
+/** So many deaths of workers within this time are more than bad luck, milliseconds. */
+const MOST_DEATHS = 5;
+const DEATHS_WITHIN = 10_000;
+
+/** First wait before a worker that died again is replaced, milliseconds; it doubles. The first is replaced at once. */
+const FIRST_WAIT = 100;
+
+/** A worker that was told to leave gets this long, milliseconds. */
+const LEAVE_TIMEOUT = 10_000;
+
+/** A worker as its keeper sees it. */
+interface Worker {
+  process: ChildProcess;
+  /** Doors whose connections it takes. */
+  doors: Set<string>;
+  /** Connections on their way to it. */
+  underway: Map<Socket, string>;
+  loaded: boolean;
+  leaving: boolean;
+}
+
+export interface KeeperOptions {
+  /** The program of the worker, and its arguments. */
+  program: string;
+  args: string[];
+}
+
+/**
+ * The parent of worker and servers: it owns what must not die with the worker (the servers' pipes, the sockets that
+ * listen) and passes it from one worker to the next. It reads none of it, so it has little to die of.
+ */
+export class Keeper {
+  readonly #options: KeeperOptions;
+  readonly #children = new Children((child, exit) => {
+    // Without a worker the next one is told when it comes.
+    this.#say(this.#worker, { word: 'exit', pid: child.pid, ...exit });
+  });
+  readonly #doors = new Doors((door, socket) => this.#pass(door, socket));
+  /** The one in charge. */
+  #worker: Worker | undefined;
+  /** The one that takes over when it is loaded and nobody is in charge. */
+  #next: Worker | undefined;
+  /** Whether a worker ever listened: before, its failure is the config's and no accident. */
+  #proven = false;
+  #deaths: number[] = [];
+  #stopping = false;
+  #end: (code: number) => void = () => {};
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves with the exit code when there is nothing left to keep. */
+  run(): Promise<number> {
+    this.#fork();
+    return new Promise((resolve) => (this.#end = resolve));
+  }
+
+  /** Has the worker stop in order. */
+  stop(): void {
+    this.#stopping = true;
+    this.#next?.process.kill('SIGTERM');
+    if (this.#worker) this.#worker.process.kill('SIGTERM');
+    else if (!this.#next) this.#end(0);
+  }
+
+  /** Puts a new worker, of the program as it is on disk now, in the place of the present one. */
+  upgrade(): void {
+    if (this.#next || this.#stopping) return;
+    log.proxy.info('A new worker takes over.');
+    this.#fork();
+  }
+
+  #fork(): void {
+    const { program, args } = this.#options;
+    const child = fork(program, args, {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      // In a group of its own: Ctrl-C is for the keeper, and the guardian can end it should we die.
+      detached: true,
+    });
+    const worker: Worker = {
+      process: child,
+      doors: new Set(),
+      underway: new Map(),
+      loaded: false,
+      leaving: false,
+    };
+    this.#next = worker;
+    child.on('message', (order) => void this.#obey(worker, order as Order));
+    child.on('error', (error) => log.proxy.error(`The worker cannot be reached: ${error.message}`));
+    child.once('exit', (code, signal) => this.#gone(worker, code, signal));
+    if (child.pid !== undefined) guard(child.pid);
+  }
+
+  async #obey(worker: Worker, order: Order): Promise<void> {
+    switch (order.order) {
+      case 'loaded':
+        worker.loaded = true;
+        return this.#worker ? this.#dismiss(this.#worker) : this.#promote();
+      case 'spawn': {
+        const { request } = order;
+        try {
+          const child = await this.#children.start(order.command);
+          if (worker === this.#worker) this.#show(worker, child, request);
+        } catch (error) {
+          this.#say(worker, { word: 'not started', request, ...refusalOf(error) });
+        }
+        return;
+      }
+      case 'label':
+        return this.#children.label(order.pid, order.label);
+      case 'forget':
+        return this.#children.forget(order.pid);
+      case 'listen': {
+        const { door } = order;
+        try {
+          this.#say(worker, {
+            word: 'listening',
+            door,
+            address: await this.#doors.open(door, order.address),
+          });
+          this.#proven = true;
+          worker.doors.add(door);
+          this.#doors.admit(door);
+        } catch (error) {
+          this.#say(worker, { word: 'not listening', door, ...refusalOf(error) });
+        }
+      }
+    }
+  }
+
+  /** The worker that waits takes over: it gets everything that is held. */
+  #promote(): void {
+    const worker = this.#next;
+    if (!worker?.loaded) return;
+    this.#next = undefined;
+    this.#worker = worker;
+    for (const child of this.#children) this.#show(worker, child);
+    this.#say(worker, { word: 'go', first: !this.#proven });
+  }
+
+  #dismiss(worker: Worker): void {
+    worker.leaving = true;
+    worker.doors.clear(); // who connects from now on waits for the next one
+    this.#say(worker, { word: 'leave' });
+    setTimeout(() => worker.process.kill('SIGKILL'), LEAVE_TIMEOUT).unref();
+  }
+
+  #show(worker: Worker, child: HeldChild, request?: number): void {
+    const { pid, marker, label, exit } = child;
+    const word: Word = { word: 'child', pid, marker, label, ...(request === undefined ? {} : { request }) };
+    this.#say(worker, word, child.stdio);
+    this.#say(worker, { word: 'stderr', pid }, child.stderr);
+    if (exit) this.#say(worker, { word: 'exit', pid, ...exit });
+  }
+
+  #say(worker: Worker | undefined, word: Word, handle?: Socket): void {
+    // A worker that cannot be told any more is about to be buried; the next one is told everything.
+    if (worker?.process.connected) worker.process.send(word, handle, { keepOpen: true }, () => {});
+  }
+
+  #pass(door: string, socket: Socket): boolean {
+    const worker = this.#worker;
+    if (!worker?.process.connected || !worker.doors.has(door)) return false;
+    worker.underway.set(socket, door);
+    const word: Word = { word: 'connection', door };
+    worker.process.send(word, socket, { keepOpen: true }, (error) => {
+      if (error || !worker.underway.delete(socket)) return; // its end tells what becomes of it
+      socket.destroy(); // our copy
+    });
+    return true;
+  }
+
+  #gone(worker: Worker, code: number | null, signal: NodeJS.Signals | null): void {
+    if (worker.process.pid !== undefined) release(worker.process.pid);
+    const how = signal ? `was ended by ${signal}` : `exited with code ${code}`;
+    const [inCharge, wasNext] = [worker === this.#worker, worker === this.#next];
+    if (inCharge) this.#worker = undefined;
+    if (wasNext) this.#next = undefined;
+    if (this.#stopping) return this.#worker || this.#next ? undefined : this.#finish(code ?? 1);
+    // What it said about its config is on stderr; no repetition mends that.
+    if (!this.#proven && code !== null) return this.#finish(code);
+    for (const [socket, door] of worker.underway) this.#doors.offer(door, socket);
+    if (wasNext && this.#worker) return log.proxy.error(`The new worker ${how}; the present one goes on.`);
+    if (worker.leaving && this.#next) return this.#promote();
+    this.#replace(how);
+  }
+
+  #replace(how: string): void {
+    const now = Date.now();
+    this.#deaths = [...this.#deaths.filter((at) => at > now - DEATHS_WITHIN), now];
+    const deaths = this.#deaths.length;
+    if (deaths >= MOST_DEATHS) {
+      log.proxy.fatal(
+        `The worker ${how}, as ${deaths - 1} before it within ${DEATHS_WITHIN / 1000} s: giving up. ` +
+          'What it wrote before this line tells why; sessions are kept in the store for the next start.',
+      );
+      return this.#finish(1);
+    }
+    log.proxy.error(`The worker ${how}; the servers go on under the next one.`);
+    if (this.#next) return this.#promote(); // one is being loaded already
+    setTimeout(
+      () => {
+        if (!this.#next && !this.#stopping) this.#fork();
+      },
+      deaths === 1 ? 0 : FIRST_WAIT * 2 ** (deaths - 2),
+    );
+  }
+
+  #finish(code: number): void {
+    this.#doors.close();
+    this.#end(code);
+  }
+}
+
+function refusalOf(error: unknown): Refusal {
+  return { code: (error as NodeJS.ErrnoException).code, message: messageOf(error) };
+}

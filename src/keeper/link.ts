@@ -1,0 +1,185 @@
+import type { Server } from 'node:http';
+import type { AddressInfo, Server as NetServer } from 'node:net';
+import { Socket } from 'node:net';
+import type { Exit, ServerProcess, Spawn } from '../downstream/process.js';
+import type { Address, Order, Refusal, Word } from './messages.js';
+
+const NEWLINE = 0x0a;
+
+/** How long a worker that leaves waits for the rest of a line it has begun to read, milliseconds. */
+const REST_OF_LINE = 1000;
+
+/** A process the keeper holds, with what the worker that started it wanted the next one to know. */
+export interface Held {
+  label: string;
+  process: ServerProcess;
+}
+
+/** The worker's side of the hand-off. */
+export class KeeperLink {
+  /** Told when another worker is waiting to take over. */
+  onleave: () => void = () => {};
+  readonly #children = new Map<number, KeptProcess>();
+  readonly #spawns = new Map<number, Answer<ServerProcess>>();
+  readonly #listens = new Map<string, Answer<AddressInfo | string | null>>();
+  readonly #takers = new Map<string, (socket: Socket) => void>();
+  readonly #held: Held[] = [];
+  #go: (first: boolean) => void = () => {};
+  #lastRequest = 0;
+
+  /** @throws when this process was not forked by a keeper */
+  constructor() {
+    if (!process.connected) throw new Error('A worker is started by its keeper: mcp-session-proxy serve.');
+    process.on('message', (word, handle) =>
+      this.#hear(word as Word, handle instanceof Socket ? handle : undefined),
+    );
+    // Without a keeper nobody could take over; the servers see the end of their input.
+    process.once('disconnect', this.#die);
+  }
+
+  readonly #die = () => process.exit(1);
+
+  /** This worker cannot start; the process ends with what its error means. */
+  giveUp(): void {
+    process.off('disconnect', this.#die);
+    process.disconnect();
+  }
+
+  /** Says that this worker could take over. @returns when it does: the processes it takes over, and whether from none */
+  async takeOver(): Promise<{ held: Held[]; first: boolean }> {
+    const go = new Promise<boolean>((resolve) => (this.#go = resolve));
+    tell({ order: 'loaded' });
+    const first = await go;
+    return { held: this.#held, first };
+  }
+
+  /** As a child of the keeper. */
+  readonly spawn: Spawn = (command) =>
+    new Promise((resolve, reject) => {
+      const request = ++this.#lastRequest;
+      this.#spawns.set(request, { resolve, reject });
+      tell({ order: 'spawn', request, command });
+    });
+
+  /** Has the keeper listen; its connections become the server's. @throws as `net.Server.listen` */
+  listen(server: Server | NetServer, door: string, address: Address): Promise<AddressInfo | string | null> {
+    this.#takers.set(door, (socket) => server.emit('connection', socket));
+    // What an HTTP server does when it listens itself: it starts to watch over slow requests.
+    server.emit('listening');
+    return new Promise((resolve, reject) => {
+      this.#listens.set(door, { resolve, reject });
+      tell({ order: 'listen', door, address });
+    });
+  }
+
+  /** Stops reading what servers say, at the end of a line, so that the next worker reads the rest. */
+  async release(): Promise<void> {
+    await Promise.all([...this.#children.values()].map((child) => child.release()));
+  }
+
+  #hear(word: Word, handle: Socket | undefined): void {
+    switch (word.word) {
+      case 'child': {
+        const { pid, marker, label, request } = word;
+        if (!handle) return; // it is about to exit
+        const child = new KeptProcess(pid, marker, handle, () => this.#children.delete(pid));
+        this.#children.set(pid, child);
+        if (request === undefined) this.#held.push({ label, process: child });
+        else child.request = request;
+        return;
+      }
+      case 'stderr': {
+        const child = this.#children.get(word.pid);
+        if (!child || !handle) return;
+        child.stderr = handle;
+        if (child.request === undefined) return;
+        this.#spawns.get(child.request)?.resolve(child);
+        this.#spawns.delete(child.request);
+        return;
+      }
+      case 'not started':
+        this.#spawns.get(word.request)?.reject(toError(word));
+        this.#spawns.delete(word.request);
+        return;
+      case 'exit':
+        return this.#children.get(word.pid)?.exit({ code: word.code, signal: word.signal });
+      case 'go':
+        return this.#go(word.first);
+      case 'listening':
+        return this.#listens.get(word.door)?.resolve(word.address);
+      case 'not listening':
+        return this.#listens.get(word.door)?.reject(toError(word));
+      case 'connection':
+        return void (handle && this.#takers.get(word.door)?.(handle));
+      case 'leave':
+        return this.onleave();
+    }
+  }
+}
+
+interface Answer<T> {
+  resolve: (value: T) => void;
+  reject: (error: Error) => void;
+}
+
+/** A process whose parent is the keeper. Its stdin and stdout are one connection. */
+class KeptProcess implements ServerProcess {
+  readonly pid: number;
+  readonly marker: string;
+  readonly exited: Promise<Exit>;
+  /** Of this worker's own order to start it. */
+  request: number | undefined;
+  stderr = new Socket();
+  exit: (exit: Exit) => void = () => {};
+  readonly #stdio: Socket;
+  readonly #onforget: () => void;
+  #atLineEnd = true;
+
+  constructor(pid: number, marker: string, stdio: Socket, onforget: () => void) {
+    this.pid = pid;
+    this.marker = marker;
+    this.#stdio = stdio;
+    this.#onforget = onforget;
+    this.exited = new Promise((resolve) => (this.exit = resolve));
+    stdio.on('error', () => {}); // before whoever uses it listens: the process may be gone already
+    // Not before: the first listener would set it flowing.
+    stdio.once('resume', () =>
+      stdio.on('data', (chunk: Buffer) => (this.#atLineEnd = chunk.at(-1) === NEWLINE)),
+    );
+  }
+
+  get stdin(): Socket {
+    return this.#stdio;
+  }
+
+  get stdout(): Socket {
+    return this.#stdio;
+  }
+
+  label(label: string): void {
+    tell({ order: 'label', pid: this.pid, label });
+  }
+
+  forget(): void {
+    this.#onforget();
+    tell({ order: 'forget', pid: this.pid });
+  }
+
+  async release(): Promise<void> {
+    const end = Date.now() + REST_OF_LINE;
+    while (!(this.#atLineEnd && this.#stdio.readableLength === 0) && Date.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    // Our copy: what is not read yet stays for the next one.
+    this.#stdio.destroy();
+    this.stderr.destroy();
+  }
+}
+
+function tell(order: Order): void {
+  if (process.connected) process.send?.(order);
+}
+
+function toError({ code, message }: Refusal): Error {
+  return Object.assign(new Error(message), { code });
+}

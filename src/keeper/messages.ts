@@ -1,0 +1,43 @@
+import type { AddressInfo, ListenOptions } from 'node:net';
+import type { Command, Exit } from '../downstream/process.js';
+
+/** What worker and keeper say to each other over the IPC channel of the fork. Handles travel beside the words. */
+
+/** Where to listen, as `net.Server.listen` takes it. */
+export type Address = Pick<ListenOptions, 'host' | 'port' | 'path'>;
+
+/** Something the system refused. */
+export interface Refusal {
+  code: string | undefined;
+  message: string;
+}
+
+/** Worker to keeper. */
+export type Order =
+  /** The program is loaded and could take over. */
+  | { order: 'loaded' }
+  /** Start a process; `request` numbers the answer. */
+  | { order: 'spawn'; request: number; command: Command }
+  /** What the next worker is to know of a process. */
+  | { order: 'label'; pid: number; label: string }
+  /** A process and its group are gone. */
+  | { order: 'forget'; pid: number }
+  /** Take connections under that name and pass them on. */
+  | { order: 'listen'; door: string; address: Address };
+
+/** Keeper to worker. */
+export type Word =
+  /** With the near end of its stdin and stdout; `request` where this worker asked for it. */
+  | { word: 'child'; pid: number; marker: string; label: string; request?: number }
+  /** With the near end of its stderr. */
+  | { word: 'stderr'; pid: number }
+  | ({ word: 'not started'; request: number } & Refusal)
+  | ({ word: 'exit'; pid: number } & Exit)
+  /** All that is held was told: the worker is in charge, as the first one or after another. */
+  | { word: 'go'; first: boolean }
+  | { word: 'listening'; door: string; address: AddressInfo | string | null }
+  | ({ word: 'not listening'; door: string } & Refusal)
+  /** With the connection. */
+  | { word: 'connection'; door: string }
+  /** Another worker is waiting to take over. */
+  | { word: 'leave' };

@@ -1,0 +1,165 @@
+import type { ServerProcess } from '../downstream/process.js';
+import { asProxyError, messageOf, type ProxyError } from '../errors.js';
+import { log } from '../logger.js';
+import type { ClientProfile } from '../protocol/client.js';
+import { toResponse, type Fields, type Id, type Outcome } from '../protocol/messages.js';
+import type { SentRequest, Store, StreamHead } from '../store/types.js';
+import { describedKey, parseLabel, type Label } from './label.js';
+import { ownerOf } from './bindings.js';
+import { Exchange, restartedError, type Outlet } from './exchange.js';
+import { asToolResult } from './loss.js';
+import type { SessionManager } from './manager.js';
+import { Outbox } from './outbox.js';
+import type { Session } from './session.js';
+
+/** A server's process that outlived the worker that started it, and what that worker left word of. */
+export interface HeldServer {
+  label: string;
+  process: ServerProcess;
+}
+
+/** A request that an earlier process left without an answer. */
+interface Open {
+  stream: number;
+  head: StreamHead;
+}
+
+/** Answers requests whose process died with them: whoever comes back for the answer gets this one. */
+export function answerAbandoned(store: Store, open: Open[] = store.streams.unanswered()): void {
+  for (const { stream, head } of open) {
+    end(Outbox.load(store, stream), head, failureOf(head, restartedError()), undefined);
+  }
+}
+
+export interface AdoptionOptions {
+  store: Store;
+  manager: SessionManager;
+  /** Ends a process that nobody wants. */
+  end: (process: ServerProcess) => Promise<void>;
+  /** A result as the clients understand it whose answers are stored. */
+  readable: (method: string, result: Fields) => Fields;
+}
+
+/** What one worker needs to go on where another one of the same keeper left off. */
+export class Adoption {
+  readonly #options: AdoptionOptions;
+  /** Sessions and the servers they go on with. */
+  readonly #adopted = new Set<string>();
+
+  constructor(options: AdoptionOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Goes on with the servers that still run and with the requests that are with them.
+   * @param ids of the sessions that the earlier worker had
+   */
+  async run(ids: readonly string[], held: readonly HeldServer[]): Promise<void> {
+    const open = this.#options.store.streams.unanswered();
+    const sessions: Session[] = [];
+    for (const session of ids.flatMap((id) => this.#options.manager.takeOver(id) ?? [])) {
+      session.refresh();
+      if (!session.temporary) sessions.push(session);
+      else
+        await this.#options.manager
+          .close(session, RESTARTED)
+          .then(() => this.#options.manager.purge(session.id));
+    }
+    for (const { label, process } of held) {
+      try {
+        if (await this.#adopt(parseLabel(label), process, sessions, open)) continue;
+      } catch (error) {
+        log.session.warn(`A server could not be taken over: ${messageOf(error)}`);
+      }
+      void this.#options.end(process);
+    }
+    // What no server holds is paused; its next request starts what it needs.
+    for (const session of sessions) {
+      const goesOn = session.servers.configs().some(({ name }) => this.#adopted.has(`${session.id} ${name}`));
+      if (!goesOn) await session.pause(RESTARTED);
+    }
+    const abandoned = open.filter(({ stream, head }) => !head.sent || !this.#resume(stream, head, head.sent));
+    answerAbandoned(this.#options.store, abandoned);
+  }
+
+  async #adopt(
+    label: Label | undefined,
+    process: ServerProcess,
+    sessions: Session[],
+    open: Open[],
+  ): Promise<boolean> {
+    if (!label) return false;
+    const { owner, server, generation } = label;
+    const row = this.#options.store.bindings.get(owner, server);
+    if (row?.generation !== generation || row.ended !== null) return false;
+    const users = sessions.filter((session) => {
+      const config = session.servers.configs().find(({ name }) => name === server);
+      // Of a server that the config has otherwise now, or not at all, a new one is started when it is needed.
+      if (!config || ownerOf(config, session) !== owner || describedKey(config) !== label.config)
+        return false;
+      return (
+        owner === session.id ||
+        this.#options.store.bindings.seen(session.id).some((seen) => seen.server === server)
+      );
+    });
+    const expected = open.flatMap(({ head: { sent } }) =>
+      sent?.server === server && users.some(({ id }) => id === sent.session) ? sent.id : [],
+    );
+    for (const session of users) {
+      await session.servers.adopt(session.servers.config(server), process, label, expected);
+      this.#adopted.add(`${session.id} ${server}`);
+    }
+    return users.length > 0;
+  }
+
+  /** Waits in the client's stead for the answer to its request. @returns false when it cannot come any more */
+  #resume(stream: number, head: StreamHead, sent: SentRequest): boolean {
+    const attachment = this.#options.store.attachments.get(head.attachment);
+    const session = this.#options.manager.byId(sent.session);
+    if (!attachment || !session || !this.#adopted.has(`${session.id} ${sent.server}`)) return false;
+    const outbox = Outbox.load(this.#options.store, stream);
+    this.#options.manager.answers.add(outbox);
+    const exchange = new Exchange(
+      head.method,
+      sent.params,
+      outletOn(outbox, attachment.client),
+      sent.principal,
+    );
+    exchange.sent = sent;
+    session.request(exchange).then(
+      (outcome) => {
+        const readable =
+          'result' in outcome ? { result: this.#options.readable(head.method, outcome.result) } : outcome;
+        end(outbox, head, readable, exchange.record);
+      },
+      (error: unknown) => end(outbox, head, failureOf(head, asProxyError(error)), exchange.record),
+    );
+    return true;
+  }
+}
+
+const RESTARTED = 'ended with the proxy, which was restarted';
+
+function failureOf(head: StreamHead, error: ProxyError): Outcome {
+  return head.method === 'tools/call' ? asToolResult(error) : { error: error.toJsonRpc() };
+}
+
+function end(
+  outbox: Outbox,
+  { request }: { request: Id },
+  outcome: Outcome,
+  record: (() => void) | undefined,
+): void {
+  outbox.send(toResponse(request, outcome), { last: true, record });
+}
+
+/** The client of a request that an earlier process took: it hears, but cannot be asked on that stream any more. */
+function outletOn(outbox: Outbox, client: string): Outlet {
+  const message = 'The proxy was restarted meanwhile: the client cannot be asked for this request any more.';
+  return {
+    client: JSON.parse(client) as ClientProfile,
+    connected: true,
+    notify: (notification) => outbox.send(notification),
+    ask: () => ({ answer: Promise.resolve({ error: { code: -32603, message } }), cancel: () => {} }),
+  };
+}

@@ -1,0 +1,175 @@
+import { execFileSync } from 'node:child_process';
+import { connect } from 'node:net';
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { expect, test } from 'vitest';
+import { eventsOf, RawClient, textOf } from '../support/client.js';
+import { runs } from '../support/child.js';
+import { local, ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
+
+const config = { servers: { counter: local('counter') } };
+
+/** Processes whose parent is that one, with their command lines. */
+function childrenOf(pid: number): { pid: number; command: string }[] {
+  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,args='], { encoding: 'utf8' }).split('\n');
+  return lines
+    .map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line))
+    .flatMap((match) =>
+      match && Number(match[2]) === pid ? [{ pid: Number(match[1]), command: match[3] ?? '' }] : [],
+    );
+}
+
+function workerOf(proxy: ProxyProcess): number {
+  const worker = childrenOf(proxy.pid).find(({ command }) => command.includes('main.js worker'));
+  if (!worker) throw new Error('there is no worker');
+  return worker.pid;
+}
+
+/** Kills the worker and waits for the next one to serve. */
+async function killWorker(proxy: ProxyProcess): Promise<void> {
+  const served = proxy.stderr.split('goes on where the last one ended').length;
+  process.kill(workerOf(proxy), 'SIGKILL');
+  await until(() => proxy.stderr.split('goes on where the last one ended').length > served);
+}
+
+/** Begins a call that takes a while, and waits until the server has it. @returns where its stream can be resumed */
+async function begin(client: RawClient, ms: number, id: string): Promise<string> {
+  const params = { name: 'sleep', arguments: { ms } };
+  const response = await client.post({ jsonrpc: '2.0', id, method: 'tools/call', params });
+  const { value } = await eventsOf(response).next();
+  return value?.id ?? '';
+}
+
+test('P7 a call in flight at kill -9 of the worker is answered to the client that resumes its stream, by the same server process', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await ProxyProcess.start(folder, config);
+  const client = await RawClient.open(proxy.url);
+  expect(await client.text('increment')).toBe('1');
+  const pid = await client.text('pid');
+  const resume = await begin(client, 1500, 'slow');
+  await killWorker(proxy);
+
+  const [answer] = await client.read(await client.stream(resume));
+  expect(answer).toMatchObject({ id: 'slow', result: { content: [{ text: 'slept 1500' }] } });
+  // Nothing was lost, and nothing says so.
+  expect(await client.text('increment')).toBe('2');
+  expect(await client.text('pid')).toBe(pid);
+});
+
+test('P7 the official client gets the result of its call although the worker was killed meanwhile, and the call took place once', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await ProxyProcess.start(folder, {
+    servers: { slow: local('counts-slowly') },
+  });
+  const client = new Client({ name: 'official', version: '1' });
+  await client.connect(new StreamableHTTPClientTransport(new URL(proxy.url)));
+  let resumable = false;
+  const asked = client.callTool(
+    { name: 'increment', arguments: { ms: 1500 } },
+    { onresumptiontoken: () => (resumable = true) },
+  );
+  await until(() => resumable);
+  await killWorker(proxy);
+  expect((await asked).content).toEqual([{ type: 'text', text: '1' }]);
+  expect((await client.callTool({ name: 'get' })).content).toEqual([{ type: 'text', text: '1' }]);
+  await client.close();
+});
+
+test('sessions live through one kill after the other, each with its own server process', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await ProxyProcess.start(folder, config);
+  const clients = [await RawClient.open(proxy.url), await RawClient.open(proxy.url)];
+  const pids = await Promise.all(clients.map((client) => client.text('pid')));
+  for (let round = 1; round <= 3; round++) {
+    await killWorker(proxy);
+    expect(await Promise.all(clients.map((client) => client.text('increment')))).toEqual([
+      `${round}`,
+      `${round}`,
+    ]);
+  }
+  expect(await Promise.all(clients.map((client) => client.text('pid')))).toEqual(pids);
+});
+
+test('who connects while no worker is there waits, and is not refused', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await ProxyProcess.start(folder, config);
+  const client = await RawClient.open(proxy.url);
+  await client.text('increment');
+  process.kill(workerOf(proxy), 'SIGKILL');
+  await until(() => proxy.stderr.includes('ended by SIGKILL'));
+  const { hostname, port } = new URL(proxy.url);
+  const socket = connect(Number(port), hostname);
+  const [answer] = await Promise.all([
+    new Promise<string>((resolve, reject) => {
+      socket.once('data', (data) => resolve(data.toString()));
+      socket.once('error', reject);
+    }),
+    new Promise<void>((resolve) => {
+      socket.write(`GET /health HTTP/1.1\r\nHost: ${hostname}:${port}\r\nConnection: close\r\n\r\n`, () =>
+        resolve(),
+      );
+    }),
+  ]);
+  expect(answer).toMatch(/^HTTP\/1\.1 200/);
+  socket.destroy();
+});
+
+test('SIGHUP puts a new worker in the place of the old one: same servers, calls under way end well', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await ProxyProcess.start(folder, config);
+  const client = await RawClient.open(proxy.url);
+  expect(await client.text('increment')).toBe('1');
+  const before = workerOf(proxy);
+  const resume = await begin(client, 3000, 'slow');
+  process.kill(proxy.pid, 'SIGHUP');
+  await until(() => proxy.stderr.includes('goes on where the last one ended'));
+  expect(workerOf(proxy)).not.toBe(before);
+  expect(runs(before)).toBe(false);
+  const [answer] = await client.read(await client.stream(resume));
+  expect(textOf(answer ?? {})).toBe('slept 3000');
+  expect(await client.text('increment')).toBe('2');
+});
+
+test('when the keeper is killed, worker and servers are gone within moments, and the next start restores from the store', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await ProxyProcess.start(folder, config);
+  const client = await RawClient.open(proxy.url);
+  const [worker, server] = [workerOf(proxy), Number(await client.text('pid'))];
+  await proxy.kill();
+  await until(() => !runs(worker) && !runs(server));
+
+  await using second = await ProxyProcess.start(folder, config);
+  expect(await new RawClient(second.url, client.session).text('get')).toMatch(/lost.*\n0$/s);
+});
+
+test('a worker that dies again and again is given up with a reason, and nothing is left behind', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await ProxyProcess.start(folder, config);
+  const client = await RawClient.open(proxy.url);
+  const server = Number(await client.text('pid'));
+  for (let death = 1; death <= 5; death++) {
+    await until(() => childrenOf(proxy.pid).some(({ command }) => command.includes('main.js worker')));
+    process.kill(workerOf(proxy), 'SIGKILL');
+    await until(() => proxy.stderr.split('was ended by SIGKILL').length > death);
+  }
+  expect(await proxy.exited).toEqual({ code: 1, signal: null });
+  expect(proxy.stderr).toMatch(/giving up/);
+  await until(() => !runs(server));
+});
+
+test('SIGTERM ends everything in order', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await ProxyProcess.start(folder, config);
+  const client = await RawClient.open(proxy.url);
+  const [worker, server] = [workerOf(proxy), Number(await client.text('pid'))];
+  await killWorker(proxy);
+  expect(await proxy.stop()).toEqual({ code: 0, signal: null });
+  expect([runs(worker), runs(server)]).toEqual([false, false]);
+});
+
+test('with --no-keeper there is one process', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await ProxyProcess.start(folder, config, { args: ['--no-keeper'] });
+  const client = await RawClient.open(proxy.url);
+  const server = Number(await client.text('pid'));
+  expect(childrenOf(proxy.pid).map(({ pid }) => pid)).toContain(server);
+});

@@ -79,7 +79,7 @@ export const recovery = {
       note: z.string().optional().describe('What clients are told besides: what cannot be brought back.'),
     })
     .optional()
-    .describe('How a server that was started anew gets its state back.'),
+    .describe('How a server that was started anew gets its state back; with a note alone, by itself.'),
   replay: z
     .strictObject({ allow: tools.default([]).describe('Tools whose calls are recorded and sent again.') })
     .prefault({})

@@ -84,7 +84,7 @@ export class Checkpoints {
       const { made } = await runSteps(config.restore?.calls ?? [], this.#values(), this.#tool);
       for (const { tool, args } of recorded) await this.#tool(tool, JSON.parse(args) as Fields);
       this.#failures = 0;
-      if (made + recorded.length === 0) return undefined;
+      if (made + recorded.length === 0 && !this.#restoresItself()) return undefined;
     } catch (error) {
       throw await this.#failed(error);
     }
@@ -169,6 +169,12 @@ export class Checkpoints {
       throw new ProxyError('SERVER_UNAVAILABLE', `${tool}: ${quote(textOf(result))}`);
     return result;
   };
+
+  /** A config with a note and no calls says that the server finds its state in its own files. */
+  #restoresItself(): boolean {
+    const { restore } = this.#options.config;
+    return restore?.note !== undefined && restore.calls.length === 0;
+  }
 
   #saved() {
     return this.#options.store.checkpoints.get(this.#options.owner, this.#options.config.name);

@@ -267,3 +267,11 @@ test('a server with roots of its session is told its folder, and the client is n
     result: { roots: [{ uri: expect.stringMatching(/^file:\/\/\/folders\/ses_/) as string }] },
   });
 });
+
+test('of a server that keeps its state in its own files clients are told its note, not a loss of all', async () => {
+  const { world, call } = open({ restore: { note: 'The graph is as it was.' } });
+  using _ = world;
+  await call('list');
+  world.connection().die();
+  expect(said(await call('list'))).toMatch(/session restored at \S+\. The graph is as it was\./);
+});

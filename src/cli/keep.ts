@@ -14,6 +14,7 @@ export async function keep(): Promise<void> {
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  process.on('SIGHUP', () => keeper.upgrade());
+  // A terminal that is closed sends it too, and means the end.
+  process.on('SIGHUP', process.stdin.isTTY ? stop : () => keeper.upgrade());
   process.exit(await keeper.run());
 }

@@ -3,7 +3,6 @@ import { Command, Option, type CommandOptions } from 'commander';
 import { LOG_LEVELS } from '../logger.js';
 import { VERSION } from '../version.js';
 import { guarded } from './exit.js';
-import { addSessions } from './sessions.js';
 
 const program = new Command('mcp-session-proxy')
   .description('Sticky, isolated, durable sessions in front of any MCP server.')
@@ -62,6 +61,9 @@ program
   .description('print the JSON Schema of the config file')
   .action(lazily(async () => (await import('./schema.js')).schema));
 
-addSessions(program);
+// What keeps a worker, and what is one, has to do with no other command, and should start and weigh as little as it can.
+const [asked = ''] = process.argv.slice(2);
+const serves = asked === 'serve' || asked === 'worker' || /^(?!-h$|--help$)-|^$/.test(asked);
+if (!serves) (await import('./sessions.js')).addSessions(program);
 
 await guarded(() => program.parseAsync());

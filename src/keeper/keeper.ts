@@ -14,6 +14,9 @@ const DEATHS_WITHIN = 10_000;
 /** First wait before a worker that died again is replaced, milliseconds; it doubles. The first is replaced at once. */
 const FIRST_WAIT = 100;
 
+/** A worker that has been in charge for so long gets a spare one, which waits to take its place, milliseconds. */
+const SPARE_AFTER = 1000;
+
 /** A worker that was told to leave gets this long, milliseconds. */
 const LEAVE_TIMEOUT = 10_000;
 
@@ -26,6 +29,8 @@ interface Worker {
   underway: Map<Socket, string>;
   loaded: boolean;
   leaving: boolean;
+  /** Takes over as soon as it can; else when the present one dies. */
+  urgent: boolean;
 }
 
 export interface KeeperOptions {
@@ -53,6 +58,8 @@ export class Keeper {
   #proven = false;
   #deaths: number[] = [];
   #stopping = false;
+  #code = 0;
+  #stopSpare = () => {};
   #end: (code: number) => void = () => {};
 
   constructor(options: KeeperOptions) {
@@ -61,13 +68,14 @@ export class Keeper {
 
   /** Resolves with the exit code when there is nothing left to keep. */
   run(): Promise<number> {
-    this.#fork();
+    this.#fork(true);
     return new Promise((resolve) => (this.#end = resolve));
   }
 
   /** Has the worker stop in order. */
   stop(): void {
     this.#stopping = true;
+    this.#stopSpare();
     this.#next?.process.kill('SIGTERM');
     if (this.#worker) this.#worker.process.kill('SIGTERM');
     else if (!this.#next) this.#end(0);
@@ -75,12 +83,15 @@ export class Keeper {
 
   /** Puts a new worker, of the program as it is on disk now, in the place of the present one. */
   upgrade(): void {
-    if (this.#next || this.#stopping) return;
+    if (this.#next?.urgent || this.#stopping) return;
     log.proxy.info('A new worker takes over.');
-    this.#fork();
+    const spare = this.#next; // of the program as it was
+    this.#fork(true);
+    spare?.process.kill('SIGKILL');
   }
 
-  #fork(): void {
+  #fork(urgent: boolean): void {
+    this.#stopSpare();
     const { program, args } = this.#options;
     const child = fork(program, args, {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -93,6 +104,7 @@ export class Keeper {
       underway: new Map(),
       loaded: false,
       leaving: false,
+      urgent,
     };
     this.#next = worker;
     child.on('message', (order) => void this.#obey(worker, order as Order));
@@ -105,7 +117,9 @@ export class Keeper {
     switch (order.order) {
       case 'loaded':
         worker.loaded = true;
-        return this.#worker ? this.#dismiss(this.#worker) : this.#promote();
+        if (worker !== this.#next) return;
+        if (!this.#worker) return this.#promote();
+        return worker.urgent ? this.#dismiss(this.#worker) : undefined;
       case 'spawn': {
         const { request } = order;
         try {
@@ -146,6 +160,8 @@ export class Keeper {
     this.#worker = worker;
     for (const child of this.#children) this.#show(worker, child);
     this.#say(worker, { word: 'go', first: !this.#proven });
+    const timer = setTimeout(() => this.#next ?? this.#fork(false), SPARE_AFTER);
+    this.#stopSpare = () => clearTimeout(timer);
   }
 
   #dismiss(worker: Worker): void {
@@ -186,11 +202,15 @@ export class Keeper {
     const [inCharge, wasNext] = [worker === this.#worker, worker === this.#next];
     if (inCharge) this.#worker = undefined;
     if (wasNext) this.#next = undefined;
-    if (this.#stopping) return this.#worker || this.#next ? undefined : this.#finish(code ?? 1);
+    if (this.#stopping) {
+      if (inCharge) this.#code = code ?? 1;
+      return this.#worker || this.#next ? undefined : this.#finish(this.#code);
+    }
+    if (!inCharge && !wasNext) return; // a spare one that was not needed
     // What it said about its config is on stderr; no repetition mends that.
     if (!this.#proven && code !== null) return this.#finish(code);
     for (const [socket, door] of worker.underway) this.#doors.offer(door, socket);
-    if (wasNext && this.#worker) return log.proxy.error(`The new worker ${how}; the present one goes on.`);
+    if (wasNext && this.#worker) return log.proxy.warn(`The new worker ${how}; the present one goes on.`);
     if (worker.leaving && this.#next) return this.#promote();
     this.#replace(how);
   }
@@ -207,10 +227,10 @@ export class Keeper {
       return this.#finish(1);
     }
     log.proxy.error(`The worker ${how}; the servers go on under the next one.`);
-    if (this.#next) return this.#promote(); // one is being loaded already
+    if (this.#next) return this.#promote(); // or as soon as it is loaded
     setTimeout(
       () => {
-        if (!this.#next && !this.#stopping) this.#fork();
+        if (!this.#next && !this.#stopping) this.#fork(true);
       },
       deaths === 1 ? 0 : FIRST_WAIT * 2 ** (deaths - 2),
     );

@@ -118,6 +118,7 @@ describe.each(places)('%s', (_, open) => {
     const file = `${folder.path}/switch`;
     await using place = await open({ servers: { frail: whileFile(file) } });
     const session = await place.proxy.forAgent('alice').createSession('work');
+    expect(await codeOf(session.bindService('frail'))).toBe('SERVER_UNAVAILABLE');
     const late = session.waitFor('ready', { timeout: 300 });
     expect(await codeOf(late)).toBe('CALL_TIMEOUT');
     await expect(late).rejects.toThrow(
@@ -168,7 +169,7 @@ describe.each(places)('%s', (_, open) => {
       ),
     );
     expect(new Set(pids).size).toBe(20);
-  });
+  }, 120_000);
 
   test('G11 fifty first calls at once start one process', async () => {
     await using place = await open();
@@ -183,7 +184,9 @@ describe.each(places)('%s', (_, open) => {
   });
 
   test('F17 a server that starts slowly delays no other session', async () => {
-    await using place = await open({ servers: { slow: local('starts-slowly', {}, ['1500']), counter } });
+    using folder = new TemporaryFolder();
+    const gate = `${folder.path}/gate`;
+    await using place = await open({ servers: { slow: local('waits-at-gate', {}, [gate]), counter } });
     const agent = place.proxy.forAgent('alice');
     const slow = await agent.createSession('slow', { servers: ['slow'] });
     const order: string[] = [];
@@ -193,6 +196,7 @@ describe.each(places)('%s', (_, open) => {
       servers: ['counter'],
     });
     order.push('quick');
+    folder.file('gate', '');
     await first;
     expect(order).toEqual(['quick', 'slow']);
   });

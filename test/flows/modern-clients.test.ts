@@ -281,8 +281,13 @@ describe('what belongs to a request', () => {
       body: JSON.stringify(body),
       signal: leave.signal,
     });
-    setTimeout(() => leave.abort(), 100);
-    await expect(left).rejects.toThrow();
+    const refused = expect(left).rejects.toThrow();
+    await until(async () => {
+      const stats = (await (await fetch(new URL('/api/v1/stats', proxy.url))).json()) as { requests: number };
+      return stats.requests === 1;
+    });
+    leave.abort();
+    await refused;
     await until(async () => textOf(await client.call('cancelled')) === '1');
   });
 });

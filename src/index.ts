@@ -25,8 +25,10 @@ export type {
   SessionView,
   Snapshot,
   StateValue,
+  Summary,
   ToolResult,
 } from './admin/door.js';
+export type { Hook, HookedEvent, HookedRequest, Layer } from './session/hooks.js';
 export { SessionProxy, type ProxyOptions } from './proxy.js';
 export type { Clock } from './clock.js';
 export { loadConfig, findConfigFile } from './config/load.js';

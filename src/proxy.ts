@@ -22,6 +22,7 @@ import { Attachments } from './session/attachments.js';
 import { SessionContents } from './session/contents.js';
 import { Correlator } from './session/correlate.js';
 import { Finder } from './session/finder.js';
+import { Hooks, type Hook } from './session/hooks.js';
 import { newSessionId } from './session/ids.js';
 import { SessionManager } from './session/manager.js';
 import { SessionOperations } from './session/operations.js';
@@ -62,6 +63,8 @@ export interface ProxyOptions {
   config: Config;
   clock?: Clock;
   succession?: Succession;
+  /** What a program lays around calls, events and looks at sessions; the first is the outermost. */
+  hooks?: readonly Hook[] | undefined;
 }
 
 /** The composition root: the only place that picks drivers. */
@@ -89,7 +92,8 @@ export class SessionProxy {
   #forget: () => void = () => {};
 
   /** @throws {ProxyError} STORE_FAILED */
-  constructor({ config, clock = systemClock, succession }: ProxyOptions) {
+  constructor({ config, clock = systemClock, succession, hooks: given }: ProxyOptions) {
+    const hooks = new Hooks(given);
     this.#config = config;
     this.#clock = clock;
     this.#store = openSqliteStore(config.store);
@@ -107,6 +111,7 @@ export class SessionProxy {
       clock,
       instance: this.#instance,
       config: config.sessions,
+      hooks,
       servers: config.servers,
       router: this.#catalog,
       memoryOf,
@@ -129,7 +134,7 @@ export class SessionProxy {
       router: this.#catalog,
       unidentified: config.sessions.unidentified,
     });
-    this.#sessions = new SessionOperations(this.#manager, finder);
+    this.#sessions = new SessionOperations(this.#manager, finder, hooks);
     this.#contents = new SessionContents(this.#manager, finder);
     const handles = config.servers.some((server) => server.handles !== 'off');
     if (config.sessions.tools || handles) {

@@ -122,6 +122,9 @@ export function remoteDoor(url: string, options: RemoteDoorOptions = {}): Door {
     },
     appendEvent: async (ref, track, type, data) =>
       void (await post(['sessions', ref, 'events'], nothing, { track, type, data })),
+    summary: (ref) => orNull('STATE_NOT_FOUND', get(['sessions', ref, 'summary'], schema.summary)),
+    summarize: (ref, text, upTo) =>
+      client.ask({ method: 'PUT', path: ['sessions', ref, 'summary'], body: { text, upTo } }, schema.summary),
     follow: async (ref, onevent) => {
       const stop = await followEvents(client, ref, harmless(onevent));
       follows.add(stop);

@@ -6,6 +6,7 @@ import type { EventQuery } from '../session/history.js';
 import type { ItemResult, ListQuery, NewSession, SessionOperations } from '../session/operations.js';
 import type { BindingInfo, ServerChange } from '../session/servers.js';
 import type { SaveOptions, StateValue } from '../session/state.js';
+import type { Summary } from '../session/summary.js';
 import type { SessionView } from '../session/view.js';
 import { harmless } from './tail.js';
 
@@ -20,6 +21,7 @@ export type {
   ServerChange,
   SessionView,
   StateValue,
+  Summary,
   ToolResult,
 };
 
@@ -127,6 +129,10 @@ export interface Door extends AsyncDisposable {
   rollback(ref: string, name: string, revision?: number): Promise<Fields>;
   events(ref: string, query?: EventQuery): Promise<EventView[]>;
   appendEvent(ref: string, track: string, type: string, data: Fields): Promise<void>;
+  /** What was last written to sum the history up; null when nothing was. */
+  summary(ref: string): Promise<Summary | null>;
+  /** @param upTo number of the last event it covers, by default the last there is; originals stay */
+  summarize(ref: string, text: string, upTo?: number): Promise<Summary>;
   /** Calls `onevent` for each event from now on, until the returned function is called. */
   follow(ref: string, onevent: (event: EventView) => void): Promise<() => void>;
 }
@@ -192,6 +198,8 @@ export function localDoor(
     // An event is numbered before it is stored.
     events: (ref, query) => stored().then(() => contents.events(who, ref, query)),
     appendEvent: (ref, track, type, data) => done(() => contents.appendEvent(who, ref, track, type, data)),
+    summary: (ref) => stored().then(() => contents.summary(who, ref)),
+    summarize: (ref, text, upTo) => done(() => contents.summarize(who, ref, text, upTo)),
     follow: (ref, onevent) => soon(() => contents.follow(who, ref, harmless(onevent))),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

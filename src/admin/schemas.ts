@@ -149,6 +149,14 @@ export const snapshot = z
   .object({ name: z.string(), revision: count, createdAt: z.iso.datetime(), value: z.unknown() })
   .meta({ id: 'Snapshot' });
 
+export const summary = z
+  .object({
+    text: z.string(),
+    upTo: count.describe('Number of the last event that it covers.'),
+    at: z.iso.datetime(),
+  })
+  .meta({ id: 'Summary' });
+
 export const eventView = z
   .object({ seq: count, at: z.iso.datetime(), type: z.string(), data: fields })
   .meta({ id: 'Event' });

@@ -1,4 +1,4 @@
-import type { EventQuery, EventView, Snapshot } from '../admin/door.js';
+import type { EventQuery, EventView, Snapshot, Summary } from '../admin/door.js';
 import { ProxyError } from '../errors.js';
 import type { Fields } from '../protocol/messages.js';
 import type { Context } from './link.js';
@@ -80,6 +80,36 @@ export abstract class Kept {
   /** Calls `onevent` for each event from now on, until the returned function is called. */
   follow(onevent: (event: EventView) => void): Promise<() => void> {
     return this.context.door.follow(this.id, onevent);
+  }
+
+  /** What was last written to sum up what happened to it; null when nothing was. */
+  summary(): Promise<Summary | null> {
+    return this.context.door.summary(this.id);
+  }
+
+  /**
+   * Keeps a text that sums up what happened to it. Events and earlier summaries (`events({ track: 'summary' })`) stay.
+   * @param options `upTo`: number of the last event that it covers; by default the last there is
+   * @throws {ProxyError} STATE_TOO_LARGE, INVALID_PARAMS
+   */
+  setSummary(text: string, { upTo }: { upTo?: number } = {}): Promise<Summary> {
+    return this.context.door.summarize(this.id, text, upTo);
+  }
+
+  /**
+   * Sums up what happened since the last summary, which `summarizer` gets with it; nothing when that is nothing.
+   *
+   * @example
+   * const { text, upTo } = await session.summarize((events, before) => model.shorten(before?.text, events));
+   */
+  async summarize(
+    summarizer: (events: EventView[], before: Summary | null) => string | Promise<string>,
+  ): Promise<Summary> {
+    const before = await this.summary();
+    const events = await this.events(before ? { after: before.upTo } : {});
+    const upTo = events.at(-1)?.seq;
+    if (before && upTo === undefined) return before;
+    return this.setSummary(await summarizer(events, before), { upTo: upTo ?? 0 });
   }
 
   /** Adds an event to a track of the program's own, not counted among the session's. */

@@ -8,6 +8,7 @@ import { systemClock, type Clock } from '../clock.js';
 import { loadConfig } from '../config/load.js';
 import type { Config } from '../config/schema.js';
 import { SessionProxy } from '../proxy.js';
+import type { Hook } from '../session/hooks.js';
 import { toConfig, type ConfigInput } from './config.js';
 import { ProxyHandle } from './handle.js';
 import type { Link, Territory } from './link.js';
@@ -17,6 +18,8 @@ export type OpenOptions = {
   /** Serve MCP clients and the HTTP API, where `listen` of the config says. */
   listen?: boolean;
   clock?: Clock;
+  /** Laid around calls, events and looks at sessions; the first is the outermost. */
+  hooks?: readonly Hook[];
 } & (
   | {
       /** What `loadConfig` gave, or the keys of a config file. */
@@ -42,9 +45,9 @@ export type OpenOptions = {
  * @throws {ProxyError} CONFIG_INVALID, STORE_FAILED, PORT_IN_USE
  */
 export async function openProxy(options: OpenOptions): Promise<ProxyHandle> {
-  const { clock = systemClock, listen = false } = options;
+  const { clock = systemClock, listen = false, hooks } = options;
   const config = 'file' in options ? loadConfig(options.file) : readConfig(options.config);
-  const proxy = new SessionProxy({ config, clock });
+  const proxy = new SessionProxy({ config, clock, hooks });
   try {
     return new ProxyHandle(localLink(proxy, clock, listen ? await proxy.listen() : undefined));
   } catch (error) {

@@ -12,6 +12,7 @@ import type { SessionManager } from './manager.js';
 import type { ServerChange } from './servers.js';
 import type { Session } from './session.js';
 import { isAppKey, isUserKey, laidOver, toJson, type SaveOptions, type StateValue } from './state.js';
+import { summarize, summaryOf, SUMMARY_TRACK, type Summary } from './summary.js';
 import { iso, viewOf, type SessionView } from './view.js';
 
 export interface EventView {
@@ -199,17 +200,31 @@ export class SessionContents {
 
   /** Events on a track of the user's own, not counted among the session's. */
   appendEvent(who: Principal, ref: string, track: string, type: string, data: Fields): void {
-    if (track === MAIN_TRACK) {
-      throw new ProxyError(
-        'INVALID_PARAMS',
-        `The track "${MAIN_TRACK}" is the proxy's own. Choose another name.`,
-      );
-    }
+    if (track === MAIN_TRACK || track === SUMMARY_TRACK)
+      throw new ProxyError('INVALID_PARAMS', `The track "${track}" is the proxy's own. Choose another name.`);
     this.#finder.session(who, ref).note(type, data, checkName(track));
   }
 
   follow(who: Principal, ref: string, onevent: (event: EventView) => void): () => void {
     return this.#finder.session(who, ref).history.follow((event) => onevent({ ...event, at: iso(event.at) }));
+  }
+
+  /** What was last written of the session's history; null when nothing was. */
+  summary(who: Principal, ref: string): Summary | null {
+    return summaryOf(this.#finder.session(who, ref, true)) ?? null;
+  }
+
+  /**
+   * Keeps a text that sums the history up; events and earlier summaries stay.
+   * @param upTo number of the last event it covers, by default the last there is
+   * @throws {ProxyError} INVALID_PARAMS, STATE_TOO_LARGE, FORBIDDEN by a hook
+   */
+  async summarize(who: Principal, ref: string, text: string, upTo?: number): Promise<Summary> {
+    const session = this.#finder.session(who, ref);
+    await this.#manager.store(summarize(session, text, upTo));
+    const kept = summaryOf(session);
+    if (kept) return kept;
+    throw new ProxyError('FORBIDDEN', 'A hook of the program that runs the proxy keeps no summaries.');
   }
 
   // -- within --------------------------------------------------------------------------------------------------

@@ -44,7 +44,8 @@ export function silent(client: ClientProfile): Outlet {
  */
 export class Exchange {
   readonly method: string;
-  readonly params: Fields | undefined;
+  /** As the client sent them, or as a hook left them. */
+  params: Fields | undefined;
   readonly outlet: Outlet;
   /** Whose request it is: the owner of the session, or somebody it is shared with. */
   readonly principal: string;

@@ -4,6 +4,7 @@ import type { SessionsConfig } from '../config/schema.js';
 import { redact } from '../logger.js';
 import { isFields, type Fields } from '../protocol/messages.js';
 import type { EventRow, Store } from '../store/types.js';
+import type { Hooks } from './hooks.js';
 
 /** The track of what the proxy itself records. */
 export const MAIN_TRACK = 'main';
@@ -71,6 +72,7 @@ export class History {
   readonly #clock: Clock;
   readonly #config: SessionsConfig['events'];
   readonly #redactor: Redactor;
+  readonly #hooks: Hooks;
   readonly #last = new Map<string, number>();
   readonly #followers = new Set<(event: SessionEvent) => void>();
 
@@ -80,20 +82,23 @@ export class History {
     clock: Clock,
     config: SessionsConfig['events'],
     redactor: Redactor,
+    hooks: Hooks,
   ) {
     this.#session = session;
     this.#store = store;
     this.#clock = clock;
     this.#config = config;
     this.#redactor = redactor;
+    this.#hooks = hooks;
   }
 
   /** A write that appends an event; it is numbered now, and stored with whatever it is committed with. */
-  append(type: string, data: Fields, track = MAIN_TRACK): () => void {
+  append(type: string, given: Fields, track = MAIN_TRACK): () => void {
     const { events } = this.#store;
     const session = this.#session;
-    const before = this.#last.get(track) ?? events.last(session, track, 1)[0]?.seq ?? 0;
-    const seq = before + 1;
+    const data = this.#hooks.event({ session, track, type, data: given });
+    if (!data) return () => {};
+    const seq = this.lastSeq(track) + 1;
     this.#last.set(track, seq);
     const at = this.#clock.now();
     const whole = JSON.stringify(data);
@@ -101,6 +106,11 @@ export class History {
     if (track === MAIN_TRACK) for (const follow of this.#followers) follow({ seq, at, type, data: kept });
     const text = kept === data ? whole : JSON.stringify(kept);
     return () => events.append(session, track, { seq, at, type, data: text }, this.#config.keep);
+  }
+
+  /** Number of the last event of a track; 0 when there is none. */
+  lastSeq(track = MAIN_TRACK): number {
+    return this.#last.get(track) ?? this.#store.events.last(this.#session, track, 1)[0]?.seq ?? 0;
   }
 
   /** What is recorded of a tool call. */

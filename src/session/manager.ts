@@ -11,6 +11,7 @@ import type { BindingOptions } from './binding-options.js';
 import { Bindings } from './bindings.js';
 import type { Settings } from './dispatch.js';
 import { Redactor } from './history.js';
+import type { Hooks } from './hooks.js';
 import { checkName, newSessionId } from './ids.js';
 import { inUse } from './refusals.js';
 import type { Router } from './router.js';
@@ -29,6 +30,7 @@ export interface ManagerOptions {
   memoryOf?: (pid: number) => number | undefined;
   router: Router;
   config: SessionsConfig;
+  hooks?: Hooks;
   servers: readonly ServerConfig[];
   /** This process, as the store knows it. */
   instance: string;
@@ -172,9 +174,8 @@ export class SessionManager {
 
   /** Whether it is the principal's own, everybody's, or shared with them. */
   mayUse(principal: Principal, session: Session): boolean {
-    return (
-      mayUse(principal, session.principal) || this.#options.store.shares.includes(session.id, principal.id)
-    );
+    const { shares } = this.#options.store;
+    return mayUse(principal, session.principal) || shares.includes(session.id, principal.id);
   }
 
   /** @throws {ProxyError} SESSION_EXISTS when the alias leads to another session */
@@ -256,8 +257,7 @@ export class SessionManager {
 
   /** Deletes what is left of a closed session, after what is still being written of it. */
   async purge(id: string): Promise<void> {
-    const { store } = this.#options;
-    await store.write(() => store.sessions.delete(id));
+    await this.#options.store.write(() => this.#options.store.sessions.delete(id));
   }
 
   /** Stores what a request recorded; resolves when it is on disk. */

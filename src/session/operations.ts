@@ -4,6 +4,7 @@ import { ProxyError, asProxyError, type ErrorObject } from '../errors.js';
 import type { Fields } from '../protocol/messages.js';
 import type { SessionState } from '../store/types.js';
 import type { Finder } from './finder.js';
+import type { Hooks } from './hooks.js';
 import { checkName } from './ids.js';
 import type { CreateOptions, SessionManager } from './manager.js';
 import type { Session } from './session.js';
@@ -50,10 +51,12 @@ export type ItemResult<T> = { ok: true; value: T } | { ok: false; error: ErrorOb
 export class SessionOperations {
   readonly #manager: SessionManager;
   readonly #finder: Finder;
+  readonly #hooks: Hooks;
 
-  constructor(manager: SessionManager, finder: Finder) {
+  constructor(manager: SessionManager, finder: Finder, hooks: Hooks) {
     this.#manager = manager;
     this.#finder = finder;
+    this.#hooks = hooks;
   }
 
   // -- making and finding ----------------------------------------------------------------------------------------
@@ -91,12 +94,12 @@ export class SessionOperations {
   /** @returns null for what is not there, is closed, or is somebody else's */
   find(who: Principal, ref: string, scope: SessionView['scope'] = 'agent'): SessionView | null {
     const session = this.#finder.lookUp(who, ref, scope);
-    return session && session.state !== 'closed' ? viewOf(session) : null;
+    return session && session.state !== 'closed' ? this.#hooks.view(viewOf(session)) : null;
   }
 
   /** @throws {ProxyError} SESSION_NOT_FOUND */
   info(who: Principal, ref: string): SessionView {
-    return viewOf(this.#finder.session(who, ref, true));
+    return this.#hooks.view(viewOf(this.#finder.session(who, ref, true)));
   }
 
   /** Looking refreshes no deadline. */

@@ -8,6 +8,7 @@ import { Clients } from './clients.js';
 import { Dispatcher, type Party, type Settings } from './dispatch.js';
 import { cancelledError, type Exchange, type Outlet } from './exchange.js';
 import { History, type Redactor } from './history.js';
+import { Hooks } from './hooks.js';
 import { asToolResult, type Loss, type SessionMeta } from './loss.js';
 import { busy, closed, full, inUse } from './refusals.js';
 import type { Router } from './router.js';
@@ -35,6 +36,7 @@ export interface SessionOptions extends ServersOptions {
   router: Router;
   config: SessionsConfig;
   redactor: Redactor;
+  hooks?: Hooks | undefined;
   /** The proxy's own tools, where models are offered them. */
   own: () => OwnTools | undefined;
   /** Called before a session without servers starts one. @throws {ProxyError} SESSION_LIMIT */
@@ -62,13 +64,14 @@ export class Session implements Holder, Party {
   readonly #options: SessionOptions;
   readonly #seen: Map<string, number>;
   readonly #dispatcher: Dispatcher;
+  readonly #hooks: Hooks;
   readonly #exchanges = new Set<Exchange>();
   #touchedAt: number;
   #pausing: Promise<void> | undefined;
   #holds = 0;
 
   constructor(row: SessionRow, options: SessionOptions) {
-    const { store, clock, router, config, redactor } = options;
+    const { store, clock, router, config, redactor, hooks = new Hooks() } = options;
     this.#options = options;
     this.id = row.id;
     this.name = row.name;
@@ -81,7 +84,8 @@ export class Session implements Holder, Party {
     this.#touchedAt = row.lastActiveAt;
     this.settings = JSON.parse(row.settings) as Settings;
     this.servers = new Servers(this, options);
-    this.history = new History(row.id, store, clock, config.events, redactor);
+    this.#hooks = hooks;
+    this.history = new History(row.id, store, clock, config.events, redactor, hooks);
     this.values = new SessionState(row.id, row.principal, store, clock);
     this.#dispatcher = new Dispatcher(this, router, options.own());
     this.#seen = new Map(store.bindings.seen(row.id).map(({ server, generation }) => [server, generation]));
@@ -103,7 +107,8 @@ export class Session implements Holder, Party {
     try {
       if (expired) await this.timeOut();
       if (this.inFlight > maxCalls) throw full(this, maxCalls);
-      const outcome = await this.#dispatcher.dispatch(exchange);
+      const dispatch = () => this.#dispatcher.dispatch(exchange);
+      const outcome = await this.#hooks.request(exchange, this.meta(), dispatch);
       if (isTool) this.#recordCall(exchange, begun, { ok: !isFailure(outcome) });
       return outcome;
     } catch (thrown) {

@@ -233,6 +233,18 @@ function toolTable(
           ...(merge === true ? { merge } : {}),
         }),
     },
+    session_summary: {
+      description:
+        'Keeps a text that sums up what happened in a session so far, for whoever goes on in it; without a text it tells the last one.',
+      input: z.strictObject({ session, text: z.string().min(1).optional() }),
+      readOnly: false,
+      run: async (call, { text, ...args }) => ({
+        summary:
+          typeof text === 'string'
+            ? await contents.summarize(call.who, ref(call, args), text)
+            : contents.summary(call.who, ref(call, args)),
+      }),
+    },
     session_events: {
       description: 'Tells what happened in a session: the last events, oldest first.',
       input: z.strictObject({

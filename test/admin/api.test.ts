@@ -324,6 +324,7 @@ const BODIES: Record<string, unknown> = {
   'POST /sessions/{ref}/share': { alias: 'stolen', with: ['token:bob'] },
   'POST /sessions/{ref}/tools': { calls: [{ tool: 'increment' }] },
   'PUT /sessions/{ref}/state/{key}': { value: 1 },
+  'PUT /sessions/{ref}/summary': { text: 'stolen' },
   'POST /sessions/{ref}/snapshots': { name: 'snap' },
   'POST /sessions/{ref}/events': { track: 'notes', type: 'x' },
 };

@@ -19,6 +19,24 @@ describe.each(places)('%s', (_, open) => {
     expect(await agent.findSession('work')).toBeNull();
   });
 
+  test('T15 a summarizer gets what happened since the last summary, and what it says is kept up to there', async () => {
+    await using place = await open();
+    const session = await place.proxy.forAgent('alice').createSession('work');
+    await session.useTool('increment');
+    const first = await session.summarize((events) => events.map(({ type }) => type).join(' '));
+    expect(first).toMatchObject({ text: 'created state call', upTo: 3 });
+    const again = await session.summarize(() => 'never asked for');
+    expect(again).toEqual(first);
+    await session.useTool('increment');
+    const second = await session.summarize((events, before) =>
+      Promise.resolve(`${before?.text}, then ${events.map(({ type }) => type).join(' ')}`),
+    );
+    expect(second).toMatchObject({ text: 'created state call, then call', upTo: 4 });
+    expect(await session.summary()).toEqual(second);
+    expect(await session.setSummary('short', { upTo: 2 })).toMatchObject({ text: 'short', upTo: 2 });
+    expect(await session.events()).toHaveLength(4);
+  });
+
   test('M8 extend moves the deadline by exactly the seconds it is told', async () => {
     await using place = await open();
     const session = await place.proxy.forAgent('alice').createSession('work', { bind: true });

@@ -65,6 +65,20 @@ describe('with a proxy that runs', { timeout: 60_000 }, () => {
 
   // -- making and finding ----------------------------------------------------------------------------------------
 
+  test('T15 sessions summary keeps a text up to an event and prints it', async () => {
+    await counter('summed');
+    await tool('summed', 'counter__increment');
+    expect(await shell.text('summary', 'summed')).toBe('No summary.');
+    expect(await shell.text('summary', 'summed', '--set', 'It counted.')).toMatch(
+      /^Summed up to event \d+\.$/,
+    );
+    expect(await shell.text('summary', 'summed')).toBe('It counted.');
+    expect(await shell.json('summary', 'summed', '--set', 'It began.', '--up-to', '1')).toMatchObject({
+      text: 'It began.',
+      upTo: 1,
+    });
+  });
+
   test('M2 sessions create makes one that stays, and its name is taken', async () => {
     expect(await shell.text('create', 'made', '--server', 'counter')).toMatch(/^Created made \(ses_\S+\)\.$/);
     expect(await show('made')).toMatchObject({ name: 'made', state: 'idle', temporary: false });

@@ -133,3 +133,16 @@ test('bad arguments of a session tool are named', async () => {
   expect(await client.text('session_create', { name: '../x' })).toMatch(/cannot name a session/);
   expect(await client.text('session_use', { session: 'nobody' })).toMatch(/There is no session "nobody"/);
 });
+
+test('T15 a model keeps a summary of what it did, and finds it again', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await start(folder);
+  const client = await RawClient.open(proxy.url);
+  expect(valueOf(await client.call('session_summary'))).toEqual({ summary: null });
+  await client.text('increment');
+  const { summary } = valueOf(await client.call('session_summary', { text: 'Counted to 1.' }));
+  expect(summary).toMatchObject({ text: 'Counted to 1.' });
+  expect(valueOf(await client.call('session_summary'))).toEqual({ summary });
+  const { events } = valueOf(await client.call('session_events')) as { events: { type: string }[] };
+  expect(events.map(({ type }) => type)).toContain('call');
+});

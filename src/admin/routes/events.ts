@@ -62,6 +62,32 @@ export const eventRoutes: Route[] = [
     run: (door, { params: { ref }, body: { track, type, data = {} } }) =>
       door.appendEvent(ref, track, type, data),
   }),
+  route({
+    method: 'GET',
+    path: '/sessions/{ref}/summary',
+    summary: 'Reads what was last written to sum up the history.',
+    input: { params },
+    result: schema.summary,
+    run: async (door, { params: { ref } }) => {
+      const found = await door.summary(ref);
+      if (found) return found;
+      throw new ProxyError('STATE_NOT_FOUND', `Nobody has summed up session "${ref}" yet.`);
+    },
+  }),
+  route({
+    method: 'PUT',
+    path: '/sessions/{ref}/summary',
+    summary: 'Keeps a text that sums up the history up to an event; events and earlier summaries stay.',
+    input: {
+      params,
+      body: z.strictObject({
+        text: schema.text,
+        upTo: schema.count.exactOptional().describe('Number of the last event covered; by default the last.'),
+      }),
+    },
+    result: schema.summary,
+    run: (door, { params: { ref }, body: { text, upTo } }) => door.summarize(ref, text, upTo),
+  }),
 ];
 
 function toTime(text: string): number {

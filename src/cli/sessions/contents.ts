@@ -102,7 +102,24 @@ const rollback = verb({
   text: (values, _, ref, name) => `${ref} is as in ${name}: ${Object.keys(values).join(', ') || 'no keys'}.`,
 });
 
-export const contents = group(state, save, load, snapshots, rollback);
+const summary = verb({
+  usage: 'summary <session>',
+  summary: 'print what was last written to sum up what happened in a session, or write it',
+  options: [
+    new Option('--set <text>', 'this is its summary now; - reads standard input'),
+    new Option('--up-to <seq>', 'number of the last event that it covers; by default the last').argParser(
+      parseCount,
+    ),
+  ],
+  run: (door, { set: text, upTo }: { set?: string; upTo?: number }, ref) =>
+    text === undefined ? door.summary(ref) : door.summarize(ref, given(text), upTo),
+  text: (found, { set: text }) => {
+    if (!found) return 'No summary.';
+    return text === undefined ? found.text : `Summed up to event ${found.upTo}.`;
+  },
+});
+
+export const contents = group(state, save, load, snapshots, rollback, summary);
 
 function version(): Option {
   return new Option('--if-version <n>', 'only if it is at this version, 0 for none').argParser(parseCount);

@@ -46,8 +46,6 @@ export class Checkpoints {
   #session: Fields = {};
   /** There were calls since the last checkpoint. */
   #dirty = false;
-  /** The server holds what the store says it holds: a probe that misses it tells a loss. */
-  #known = false;
   #failures = 0;
 
   constructor(options: CheckpointOptions) {
@@ -68,7 +66,6 @@ export class Checkpoints {
       Object.entries(variables).map(([name, value]) => [name.replace(/^session\./, ''), value]),
     );
     this.#dirty = dirty;
-    this.#known = false;
   }
 
   /**
@@ -88,7 +85,6 @@ export class Checkpoints {
     } catch (error) {
       throw await this.#failed(error);
     }
-    this.#known = true;
     const note = config.restore?.note;
     return {
       at: clock.now(),
@@ -102,7 +98,7 @@ export class Checkpoints {
   async probe(): Promise<string | undefined> {
     const { probe } = this.#options.config;
     const values = this.#values();
-    if (!probe || !this.#known) return undefined;
+    if (!probe || !this.#keeps()) return undefined;
     if (probe.unless !== undefined && lookUp(values, probe.unless) !== undefined) return undefined;
     const outcome = await this.#call('tools/call', {
       name: probe.tool,
@@ -155,7 +151,6 @@ export class Checkpoints {
       const row = { owner, server: config.name, slot, at: clock.now(), captured: JSON.stringify(captured) };
       await store.write(() => store.checkpoints.put(row));
       this.#dirty = false;
-      this.#known = true;
     } catch (error) {
       log.session.warn(about, `No checkpoint: ${messageOf(error)}`);
     }
@@ -176,6 +171,12 @@ export class Checkpoints {
     return restore?.note !== undefined && restore.calls.length === 0;
   }
 
+  /** Whether there is anything that the server should hold. */
+  #keeps(): boolean {
+    const { store, config, owner } = this.#options;
+    return this.#saved() !== undefined || store.checkpoints.recorded(owner, config.name).length > 0;
+  }
+
   #saved() {
     return this.#options.store.checkpoints.get(this.#options.owner, this.#options.config.name);
   }
@@ -191,7 +192,6 @@ export class Checkpoints {
 
   async #forget(): Promise<void> {
     const { store, config, owner } = this.#options;
-    this.#known = false;
     this.#dirty = false;
     await store.write(() => store.checkpoints.delete(owner, config.name));
   }

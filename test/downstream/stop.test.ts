@@ -79,3 +79,21 @@ test('what is left of the group one second later gets SIGKILL', async () => {
   await running.clock.advance(1);
   await until(() => !runs(grandchild));
 });
+
+test('a server is stopped by the steps its config names, each with its own wait', async () => {
+  const stop = [
+    { signal: 'SIGTERM', target: 'process', wait: 700 },
+    { stdin: 'close', wait: 400 },
+  ] as const;
+  await using running = await RunningChild.start('stubborn', [], { stop });
+  await running.line();
+  const stopped = running.child.stop();
+  expect(await running.line()).toBe('SIGTERM');
+  await running.clock.advance(700);
+  expect(await running.line()).toBe('end of input');
+  await running.clock.advance(399);
+  expect(runs(running.pid)).toBe(true);
+  await running.clock.advance(1);
+  await stopped;
+  expect(await running.child.exited).toBe('was ended by SIGKILL');
+});

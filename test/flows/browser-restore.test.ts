@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import {
   CHROMIUM,
   chromiumBelow,
+  commandsBelow,
   descendants,
   playwright,
   PlaywrightHttp,
@@ -144,8 +145,8 @@ describe.skipIf(!CHROMIUM)('Playwright MCP gets its state back', { timeout: 120_
       await client.call('browser_click', { element: 'next', target: 'button' });
       expect(await where(client)).toContain(page);
     }
-    const family = descendants(proxy.pid).filter((pid) => descendants(pid).length > 0);
-    for (const pid of family) process.kill(pid, 'SIGKILL');
+    const family = [...commandsBelow(proxy.pid, 'playwright/mcp'), ...chromiumBelow(proxy.pid)];
+    for (const pid of family) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
     await until(() => !family.some(isAlive));
     expect(await where(client)).toMatch(/session restored.*\/wizard\/next\/next.*signed in as alice/s);
     expect(site.requests.filter((one) => one.startsWith('POST'))).toHaveLength(2);
@@ -158,7 +159,7 @@ describe.skipIf(!CHROMIUM)('Playwright MCP gets its state back', { timeout: 120_
     const client = await RawClient.open(proxy.url);
     await navigate(client, `${site.origin}/page`);
     await client.call('browser_snapshot');
-    const [server = 0] = descendants(proxy.pid).filter((pid) => chromiumBelow(pid).length > 0);
+    const [server = 0] = commandsBelow(proxy.pid, 'playwright/mcp');
     process.kill(server, 'SIGKILL');
     await until(() => !isAlive(server));
     const answer = await client.call('browser_click', { element: 'next', target: 'e99' });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { CHROMIUM, descendants, playwright, Site } from '../support/browser.js';
+import { CHROMIUM, commandsBelow, descendants, playwright, Site } from '../support/browser.js';
 import { RawClient, textOf } from '../support/client.js';
 import { isAlive, ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
 
@@ -11,7 +11,7 @@ const navigate = (client: RawClient, url: string) => client.call('browser_naviga
 
 /** Pid of the server's own process below the proxy. */
 const serverOf = (proxy: ProxyProcess) => {
-  const [server] = descendants(proxy.pid).filter((pid) => descendants(pid).length > 0);
+  const [server] = commandsBelow(proxy.pid, 'playwright/mcp');
   if (server === undefined) throw new Error('no server runs');
   return server;
 };

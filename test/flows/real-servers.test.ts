@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { CHROMIUM, descendants, Site } from '../support/browser.js';
+import { CHROMIUM, commandsBelow, Site } from '../support/browser.js';
 import { RawClient, textOf } from '../support/client.js';
 import { isAlive, ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
 import { CHROME_DEVTOOLS, SEQUENTIAL_THINKING } from '../support/real-server.js';
@@ -27,7 +27,7 @@ test.skipIf(!SEQUENTIAL_THINKING)(
         nextThoughtNeeded: true,
       });
     for (const number of [1, 2, 3]) await think(number);
-    const servers = descendants(proxy.pid);
+    const servers = commandsBelow(proxy.pid, 'sequential-thinking');
     for (const pid of servers) process.kill(pid, 'SIGKILL');
     await until(() => !servers.some(isAlive));
     expect(await think(4)).toMatch(/by 3 recorded calls.*"thoughtHistoryLength": 4/s);

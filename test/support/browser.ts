@@ -125,16 +125,19 @@ export function descendants(pid: number): number[] {
   return found;
 }
 
-/** The processes of Chromium below one process. */
-export function chromiumBelow(pid: number): number[] {
+/** The processes below one whose command line has this text. */
+export function commandsBelow(pid: number, text: string): number[] {
   return descendants(pid).filter((one) => {
     try {
-      return readFileSync(`/proc/${one}/cmdline`, 'utf8').includes('--headless');
+      return readFileSync(`/proc/${one}/cmdline`, 'utf8').includes(text);
     } catch {
       return false; // gone meanwhile
     }
   });
 }
+
+/** The processes of Chromium below one. */
+export const chromiumBelow = (pid: number) => commandsBelow(pid, '--user-data-dir=');
 
 /** Playwright MCP as an HTTP server of its own. */
 export class PlaywrightHttp {

@@ -31,6 +31,7 @@ export type {
 export type { Hook, HookedEvent, HookedRequest, Layer } from './session/hooks.js';
 export { SessionProxy, type ProxyOptions } from './proxy.js';
 export type { Clock } from './clock.js';
-export { loadConfig, findConfigFile } from './config/load.js';
+export { loadConfig } from './config/load.js';
+export { findConfigFile } from './config/places.js';
 export type { Config, ServerConfig } from './config/schema.js';
 export { ProxyError, type ErrorCode } from './errors.js';

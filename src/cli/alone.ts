@@ -1,4 +1,5 @@
-import { findConfigFile, loadConfig } from '../config/load.js';
+import { loadConfig } from '../config/load.js';
+import { findConfigFile } from '../config/places.js';
 import type { Config, ListenConfig } from '../config/schema.js';
 import { ProxyError } from '../errors.js';
 import { log, setLogLevel, type LogLevel } from '../logger.js';
@@ -12,6 +13,9 @@ export interface ServeOptions {
   stdio?: true;
   session?: string;
   keeper: boolean;
+  daemon?: true;
+  /** Folder of the socket on which a daemon takes its clients. */
+  daemonIn?: string;
   logLevel: LogLevel;
 }
 

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
-import { findConfigFile, loadConfig } from '../config/load.js';
+import { loadConfig } from '../config/load.js';
+import { findConfigFile } from '../config/places.js';
 import { backupStore } from '../store/backup.js';
 
 /** `mcp-session-proxy backup FILE`: a copy of the store, also while a proxy runs. */

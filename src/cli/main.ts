@@ -28,6 +28,8 @@ const serving = (name: string, options: CommandOptions) =>
     .option('--http [host:port]', 'serve Streamable HTTP; default address: listen in the config')
     .option('--stdio', 'serve one client on stdin and stdout; the default when stdin is a pipe')
     .option('--session <name>', 'the session that the client on stdin attaches to')
+    .option('--daemon', 'with --stdio: sessions live in a daemon, and stay there when the client goes')
+    .addOption(new Option('--daemon-in <folder>').hideHelp())
     .option('--no-keeper', 'serve HTTP in one process: its servers and calls under way end with it')
     .addOption(level());
 
@@ -55,6 +57,18 @@ program
   .action(async (file: string, options: { config?: string; json?: true }) => {
     await (await import('./backup.js')).backup(file, options);
   });
+
+program
+  .command('status')
+  .description('say whether a daemon runs for a config, and for whom')
+  .addOption(config())
+  .action(lazily(async () => (await import('./shim.js')).status));
+
+program
+  .command('stop')
+  .description('stop the daemon of a config in order')
+  .addOption(config())
+  .action(lazily(async () => (await import('./shim.js')).stop));
 
 program
   .command('schema')

@@ -4,13 +4,15 @@ import type { ServeOptions } from './alone.js';
 
 /** `mcp-session-proxy serve`. Loads no more than its part needs: a keeper has little to die of, a shim little to wait for. */
 export async function serve(options: ServeOptions): Promise<void> {
-  const stdio = options.stdio ?? (options.http === undefined && stdinIsPipe());
+  const stdio =
+    options.stdio ?? (options.http === undefined && options.daemonIn === undefined && stdinIsPipe());
   if (options.session !== undefined && !stdio) {
     throw new ProxyError(
       'CONFIG_INVALID',
       '--session names the session of a client on stdin: use it with --stdio.',
     );
   }
+  if (stdio && options.daemon) return (await import('./shim.js')).runShim(options);
   // Windows passes no connections between processes.
   const kept = options.keeper && !stdio && process.platform !== 'win32';
   if (kept) return (await import('./keep.js')).keep();

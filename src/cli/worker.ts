@@ -1,7 +1,10 @@
 import type { AddressInfo } from 'node:net';
+import { Daemon } from '../keeper/daemon.js';
+import { socketIn } from '../keeper/find-daemon.js';
 import { KeeperLink } from '../keeper/link.js';
 import { log } from '../logger.js';
 import { SessionProxy } from '../proxy.js';
+import { VERSION } from '../version.js';
 import { onSignals, readConfig, sayServing, type ServeOptions } from './alone.js';
 
 /** `mcp-session-proxy worker`: what `serve` starts, and starts again. */
@@ -22,14 +25,29 @@ export async function work(options: ServeOptions): Promise<void> {
     onSignals(() => proxy.stop());
     link.onleave = () => void proxy.handOver(() => link.release()).finally(() => process.exit());
     await proxy.takeOver();
-    const url = await proxy.listen().catch(async (error: unknown) => {
-      await proxy.stop();
-      throw error;
-    });
-    if (first) sayServing(config, url);
-    else log.proxy.info('A new worker goes on where the last one ended.');
+    const { daemonIn } = options;
+    if (daemonIn !== undefined) await serveShims(proxy, link, daemonIn);
+    if (daemonIn === undefined || options.http !== undefined) {
+      const url = await proxy.listen().catch(async (error: unknown) => {
+        await proxy.stop();
+        throw error;
+      });
+      if (first) sayServing(config, url);
+    }
+    if (!first) log.proxy.info('A new worker goes on where the last one ended.');
   } catch (error) {
     link.giveUp();
     throw error;
   }
+}
+
+async function serveShims(proxy: SessionProxy, link: KeeperLink, folder: string): Promise<void> {
+  const door = proxy.door();
+  const daemon = new Daemon({
+    version: VERSION,
+    serve: (socket, session) => proxy.serveStdio(socket, socket, session),
+    running: async () => Number((await door.stats()).running),
+    stop: () => process.kill(process.ppid, 'SIGTERM'),
+  });
+  await link.listen(daemon.server, 'shims', { path: socketIn(folder) });
 }

@@ -1,18 +1,14 @@
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { ProxyError, messageOf } from '../errors.js';
 import { addSecrets } from '../logger.js';
+import { APP, stateFolderOf } from './places.js';
 import { withPreset } from './presets.js';
 import { hintsOf } from './clients.js';
 import { configSchema, toServerConfig, type Config } from './schema.js';
 import { fillVariables, isSecretPlace, type Environment } from './variables.js';
-
-const APP = 'mcp-session-proxy';
-const FILE_NAME = 'mcp-proxy.yaml';
 
 /** Keys of a server entry that MCP clients write for themselves; `type` says what `url` or `command` says already. */
 const CLIENT_TYPES: Readonly<Record<string, string>> = {
@@ -20,24 +16,6 @@ const CLIENT_TYPES: Readonly<Record<string, string>> = {
   'streamable-http': 'http',
   sse: 'sse',
 };
-
-/**
- * The config file to use when none is named: `./mcp-proxy.yaml`, then the user's config folder.
- * @throws {ProxyError} CONFIG_INVALID when neither is there
- */
-export function findConfigFile(env: Environment = process.env, folder = process.cwd()): string {
-  const home =
-    env.XDG_CONFIG_HOME ??
-    (process.platform === 'win32' ? env.APPDATA : undefined) ??
-    join(homedir(), '.config');
-  const candidates = [join(folder, FILE_NAME), join(home, APP, FILE_NAME)];
-  const found = candidates.find((file) => existsSync(file));
-  if (found) return found;
-  throw new ProxyError(
-    'CONFIG_INVALID',
-    `No config file: neither ${candidates.join(' nor ')} exists. Name one with --config FILE.`,
-  );
-}
 
 /**
  * Reads, fills in and checks one config file (YAML or JSON). Its secrets are known to the logger afterwards.
@@ -94,7 +72,8 @@ export function loadConfig(path: string, env: Environment = process.env): Config
     sessions,
     hints: hintsOf(clients),
     warnings,
-    store: store === ':memory:' ? store : store ? fromFile(store) : defaultStore(file, env),
+    store:
+      store === ':memory:' ? store : store ? fromFile(store) : join(stateFolderOf(file, env), 'sessions.db'),
     servers: entries.map(([name, entry]) => toServerConfig(name, entry, fromFile)),
   };
 }
@@ -164,17 +143,6 @@ function withPresets(value: unknown): unknown {
     );
   }
   return config;
-}
-
-/** One store for each config file, so that two proxies with different servers never meet in one. */
-function defaultStore(file: string, env: Environment): string {
-  const folders: Partial<Record<NodeJS.Platform, string | undefined>> = {
-    win32: env.LOCALAPPDATA,
-    darwin: join(homedir(), 'Library', 'Application Support'),
-  };
-  const state = env.XDG_STATE_HOME ?? folders[process.platform] ?? join(homedir(), '.local', 'state');
-  const mark = createHash('sha256').update(file).digest('hex').slice(0, 8);
-  return join(state, APP, `${basename(file).replace(/\.\w+$/, '')}-${mark}`, 'sessions.db');
 }
 
 function explain(issue: z.core.$ZodIssue, config: unknown): string[] {

@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Address } from './messages.js';
 
@@ -31,6 +32,7 @@ export class Doors {
       server.once('error', reject);
       server.listen(address, resolve);
     });
+    if (address.path !== undefined) chmodSync(address.path, 0o600);
     known?.server.close();
     const door: Door = { server, address: wanted, waiting: known?.waiting ?? [] };
     this.#doors.set(name, door);

@@ -25,8 +25,8 @@ interface Worker {
   process: ChildProcess;
   /** Doors whose connections it takes. */
   doors: Set<string>;
-  /** Connections on their way to it. */
-  underway: Map<Socket, string>;
+  /** Connections on their way to it, by number. Should it die over them, they are the next one's. */
+  underway: Map<number, { door: string; socket: Socket }>;
   loaded: boolean;
   leaving: boolean;
   /** Takes over as soon as it can; else when the present one dies. */
@@ -57,6 +57,7 @@ export class Keeper {
   /** Whether a worker ever listened: before, its failure is the config's and no accident. */
   #proven = false;
   #deaths: number[] = [];
+  #connections = 0;
   #stopping = false;
   #code = 0;
   #stopSpare = () => {};
@@ -134,6 +135,9 @@ export class Keeper {
         return this.#children.label(order.pid, order.label);
       case 'forget':
         return this.#children.forget(order.pid);
+      case 'took':
+        worker.underway.get(order.connection)?.socket.destroy();
+        return void worker.underway.delete(order.connection);
       case 'listen': {
         const { door } = order;
         try {
@@ -187,12 +191,9 @@ export class Keeper {
   #pass(door: string, socket: Socket): boolean {
     const worker = this.#worker;
     if (!worker?.process.connected || !worker.doors.has(door)) return false;
-    worker.underway.set(socket, door);
-    const word: Word = { word: 'connection', door };
-    worker.process.send(word, socket, { keepOpen: true }, (error) => {
-      if (error || !worker.underway.delete(socket)) return; // its end tells what becomes of it
-      socket.destroy(); // our copy
-    });
+    const connection = ++this.#connections;
+    worker.underway.set(connection, { door, socket });
+    this.#say(worker, { word: 'connection', door, connection }, socket);
     return true;
   }
 
@@ -209,7 +210,7 @@ export class Keeper {
     if (!inCharge && !wasNext) return; // a spare one that was not needed
     // What it said about its config is on stderr; no repetition mends that.
     if (!this.#proven && code !== null) return this.#finish(code);
-    for (const [socket, door] of worker.underway) this.#doors.offer(door, socket);
+    for (const { door, socket } of worker.underway.values()) this.#doors.offer(door, socket);
     if (wasNext && this.#worker) return log.proxy.warn(`The new worker ${how}; the present one goes on.`);
     if (worker.leaving && this.#next) return this.#promote();
     this.#replace(how);

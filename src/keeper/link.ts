@@ -110,7 +110,8 @@ export class KeeperLink {
       case 'not listening':
         return this.#listens.get(word.door)?.reject(toError(word));
       case 'connection':
-        return void (handle && this.#takers.get(word.door)?.(handle));
+        if (handle) this.#takers.get(word.door)?.(handle);
+        return tell({ order: 'took', connection: word.connection });
       case 'leave':
         return this.onleave();
     }

@@ -22,6 +22,8 @@ export type Order =
   | { order: 'label'; pid: number; label: string }
   /** A process and its group are gone. */
   | { order: 'forget'; pid: number }
+  /** A connection has arrived: whoever has the other copy may close it. */
+  | { order: 'took'; connection: number }
   /** Take connections under that name and pass them on. */
   | { order: 'listen'; door: string; address: Address };
 
@@ -38,6 +40,6 @@ export type Word =
   | { word: 'listening'; door: string; address: AddressInfo | string | null }
   | ({ word: 'not listening'; door: string } & Refusal)
   /** With the connection. */
-  | { word: 'connection'; door: string }
+  | { word: 'connection'; door: string; connection: number }
   /** Another worker is waiting to take over. */
   | { word: 'leave' };

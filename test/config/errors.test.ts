@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { findConfigFile, loadConfig } from '../../src/config/load.js';
+import { loadConfig } from '../../src/config/load.js';
+import { findConfigFile } from '../../src/config/places.js';
 import { ProxyError } from '../../src/errors.js';
 import { TemporaryFolder } from '../support/proxy.js';
 

@@ -10,9 +10,15 @@ export class StdioProxy {
   stdout = '';
   stderr = '';
 
-  constructor(folder: TemporaryFolder, servers: Record<string, unknown>, args: string[] = [], more = {}) {
+  constructor(
+    folder: TemporaryFolder,
+    servers: Record<string, unknown>,
+    args: string[] = [],
+    more = {},
+    env = process.env,
+  ) {
     const file = folder.file('mcp-proxy.yaml', JSON.stringify({ store: './store.db', servers, ...more }));
-    this.process = spawn(process.execPath, [CLI, 'serve', '--stdio', '--config', file, ...args]);
+    this.process = spawn(process.execPath, [CLI, 'serve', '--stdio', '--config', file, ...args], { env });
     this.process.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
     this.process.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
     this.exited = once(this.process, 'exit').then(([code, signal]) => ({

@@ -201,6 +201,7 @@ export class SessionProxy {
     this.#endListening = () => modern.close();
     const endpoint = new StreamableEndpoint({
       modern,
+      outboxes: this.#manager.outboxes,
       answers: this.#manager.answers,
       ...this.#introduction(),
       store: this.#store,
@@ -219,7 +220,7 @@ export class SessionProxy {
     apiHandler.refuse = refuse;
     const sse = new SseEndpoint({
       ...this.#introduction(),
-      store: this.#store,
+      outboxes: this.#manager.outboxes,
       maxBody: listen.maxBody,
       authenticate,
     });

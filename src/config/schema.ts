@@ -77,6 +77,19 @@ const sessions = z.strictObject({
     })
     .default({})
     .describe('Time after its last change at which a value is deleted, by level; without it, never.'),
+  outbox: z
+    .strictObject({
+      messages: count(1).default(1000).describe('Messages.'),
+      bytes: size()
+        .default(64 * 1024 ** 2)
+        .describe('Their size.'),
+      age: duration().default(3_600_000).describe('Time since a message was sent.'),
+    })
+    .prefault({})
+    .describe(
+      'What is kept of a stream for a client that comes back; beyond it the oldest messages go. A client that is ' +
+        'connected and only reads slowly loses nothing before ten times as much.',
+    ),
   events: z
     .strictObject({
       keep: count(1).default(1000).describe('Events kept of a session.'),

@@ -9,7 +9,8 @@ import { ownerOf } from './bindings.js';
 import { Exchange, restartedError, type Outlet } from './exchange.js';
 import { asToolResult } from './loss.js';
 import type { SessionManager } from './manager.js';
-import { Outbox } from './outbox.js';
+import type { Outbox } from './outbox.js';
+import type { Outboxes } from './outboxes.js';
 import type { Session } from './session.js';
 
 /** A server's process that outlived the worker that started it, and what that worker left word of. */
@@ -25,9 +26,9 @@ interface Open {
 }
 
 /** Answers requests whose process died with them: whoever comes back for the answer gets this one. */
-export function answerAbandoned(store: Store, open: Open[] = store.streams.unanswered()): void {
+export function answerAbandoned(outboxes: Outboxes, open = outboxes.store.streams.unanswered()): void {
   for (const { stream, head } of open) {
-    end(Outbox.load(store, stream), head, failureOf(head, restartedError()), undefined);
+    end(outboxes.load(stream), head, failureOf(head, restartedError()), undefined);
   }
 }
 
@@ -79,7 +80,7 @@ export class Adoption {
       if (!goesOn) await session.pause(RESTARTED);
     }
     const abandoned = open.filter(({ stream, head }) => !head.sent || !this.#resume(stream, head, head.sent));
-    answerAbandoned(this.#options.store, abandoned);
+    answerAbandoned(this.#options.manager.outboxes, abandoned);
   }
 
   async #adopt(
@@ -117,7 +118,7 @@ export class Adoption {
     const attachment = this.#options.store.attachments.get(head.attachment);
     const session = this.#options.manager.byId(sent.session);
     if (!attachment || !session || !this.#adopted.has(`${session.id} ${sent.server}`)) return false;
-    const outbox = Outbox.load(this.#options.store, stream);
+    const outbox = this.#options.manager.outboxes.load(stream);
     this.#options.manager.answers.add(outbox);
     const exchange = new Exchange(
       head.method,

@@ -13,6 +13,7 @@ import type { Settings } from './dispatch.js';
 import { Redactor } from './history.js';
 import type { Hooks } from './hooks.js';
 import { checkName, newSessionId } from './ids.js';
+import { Outboxes } from './outboxes.js';
 import { inUse } from './refusals.js';
 import type { Router } from './router.js';
 import { Session } from './session.js';
@@ -49,6 +50,7 @@ export interface CreateOptions extends Pick<Settings, 'servers' | 'ttl' | 'onTim
 /** All sessions: found, made, paused when idle, deleted when forgotten. Those not in use are in the store alone. */
 export class SessionManager {
   readonly answers: Answers;
+  readonly outboxes: Outboxes;
   /** The proxy's own tools, when models are offered them. */
   own: OwnTools | undefined;
   /** Told of each session that leaves memory. */
@@ -71,7 +73,8 @@ export class SessionManager {
     this.#bindings = new Bindings({ ...options, questions: options.config.maxQuestions });
     this.#redactor = new Redactor(options.config.events);
     this.answers = new Answers(options.store, options.clock);
-    if (!options.succeeds) answerAbandoned(options.store);
+    this.outboxes = new Outboxes(options.store, options.clock, options.config.outbox);
+    if (!options.succeeds) answerAbandoned(this.outboxes);
     this.#schedule();
   }
 
@@ -317,6 +320,7 @@ export class SessionManager {
     }
     this.onsweep(config.retention);
     this.answers.sweep();
+    this.outboxes.sweep();
     const deleted = store.sessions.purge(now - config.retention, PURGE_BATCH);
     for (const id of deleted) {
       const session = this.#sessions.get(id);

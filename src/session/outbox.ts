@@ -1,14 +1,14 @@
 import { log } from '../logger.js';
 import { messageOf } from '../errors.js';
 import type { Message } from '../protocol/messages.js';
-import type { SentRequest, Store, StreamHead } from '../store/types.js';
+import type { SentRequest, StreamHead } from '../store/types.js';
+import type { Outboxes } from './outboxes.js';
 
 /** Rows taken from the store at a time when a reader catches up. */
 const PAGE = 32;
 
-/** Messages kept of a stream; beyond it the oldest go. Trimmed now and then, not at each message. */
-const KEPT_MESSAGES = 1000;
-const TRIM_EVERY = 100;
+/** So many times the limits are kept for a reader that is connected and slow. */
+const SLOW_READER = 10;
 
 /** The connection that reads a stream just now. */
 export interface Reader {
@@ -35,7 +35,7 @@ export function parseEventId(text: string): { stream: number; seq: number } | un
  */
 export class Outbox {
   readonly stream: number;
-  readonly #store: Store;
+  readonly #outboxes: Outboxes;
   #seq: number;
   #ended: boolean;
   #reader: Reader | undefined;
@@ -43,18 +43,21 @@ export class Outbox {
   #cursor: number;
   #blocked = false;
 
+  #sinceTrim = { messages: 0, bytes: 0 };
+
   /** What the stream is for, until that is stored. */
   #head: StreamHead | undefined;
   /** The same, where it was stored in passing. */
   #noted: StreamHead | undefined;
 
-  private constructor(
-    store: Store,
+  /** Use `Outboxes`. @param head what a new stream is for; nothing is stored of it before its first message or `keep` */
+  constructor(
+    outboxes: Outboxes,
     stream: number,
     { seq, last }: { seq: number; last: boolean },
     head: StreamHead | undefined,
   ) {
-    this.#store = store;
+    this.#outboxes = outboxes;
     this.stream = stream;
     this.#seq = seq;
     this.#cursor = seq;
@@ -62,31 +65,23 @@ export class Outbox {
     this.#head = head;
   }
 
-  /** A new stream for a request. Nothing is stored of it before its first message, or until `keep`. */
-  static open(store: Store, head: StreamHead): Outbox {
-    return new Outbox(store, store.nextId(), { seq: 0, last: false }, head);
-  }
-
-  /** A stream as it stands in the store; one without messages is empty. */
-  static load(store: Store, stream: number): Outbox {
-    return new Outbox(store, stream, store.streams.tail(stream), undefined);
-  }
-
   /** Stores what the stream is for: when this resolves, the client may be told where to resume it. */
   async keep(): Promise<void> {
     const head = this.#head ?? this.#noted;
     this.#head = undefined;
     this.#noted = undefined;
-    if (head) await this.#store.write(() => this.#store.streams.open(this.stream, head));
+    const { store } = this.#outboxes;
+    if (head) await store.write(() => store.streams.open(this.stream, head));
   }
 
   /** Notes where the request is: when this resolves, another process could take its answer. */
   async note(sent: SentRequest): Promise<void> {
-    const head = this.#head ?? this.#noted ?? this.#store.streams.head(this.stream);
+    const { store } = this.#outboxes;
+    const head = this.#head ?? this.#noted ?? store.streams.head(this.stream);
     if (!head) return;
     this.#head = undefined;
     const noted = (this.#noted = { ...head, sent });
-    await this.#store.write(() => this.#store.streams.open(this.stream, noted), 'process');
+    await store.write(() => store.streams.open(this.stream, noted), 'process');
   }
 
   /**
@@ -97,15 +92,17 @@ export class Outbox {
     message: Message,
     { last = false, record }: { last?: boolean; record?: (() => void) | undefined } = {},
   ): void {
-    const { streams } = this.#store;
+    const { store, clock } = this.#outboxes;
     const data = JSON.stringify(message);
     const seq = ++this.#seq;
     const head = this.#head;
     this.#head = undefined;
-    const write = this.#store.write(() => {
-      streams.append(this.stream, seq, data, last, head);
+    const write = store.write(() => {
+      store.streams.append(this.stream, seq, data, last, clock.now(), head);
       record?.();
-      if (seq % TRIM_EVERY === 0) streams.trim(this.stream, KEPT_MESSAGES);
+      this.#sinceTrim.messages += 1;
+      this.#sinceTrim.bytes += data.length;
+      if (this.#outboxes.isWorthTrimming(this.#sinceTrim)) this.trim();
     });
     const deliver = () => {
       if (last) this.#ended = true;
@@ -118,10 +115,19 @@ export class Outbox {
     });
   }
 
+  /** Takes away what is too much; of what a connected reader has not got yet, only what is far too much. */
+  trim(): void {
+    this.#sinceTrim = { messages: 0, bytes: 0 };
+    const { store } = this.#outboxes;
+    store.streams.trim(this.stream, this.#outboxes.limits(1), this.#reader ? this.#cursor : undefined);
+    if (this.#reader) store.streams.trim(this.stream, this.#outboxes.limits(SLOW_READER));
+  }
+
   /** Makes `reader` the one reader, with all messages after `after`; the one before it is ended. */
   attach(reader: Reader, after = this.#cursor): void {
     const before = this.#reader;
     this.#reader = reader;
+    this.#outboxes.read.add(this);
     // An id from the future is forged, or of a store that was put back: it must not skip what comes.
     this.#cursor = Math.min(after, this.#seq);
     this.#blocked = false;
@@ -131,7 +137,7 @@ export class Outbox {
 
   /** The connection is gone; messages go on being stored. */
   detach(reader: Reader): void {
-    if (this.#reader === reader) this.#reader = undefined;
+    if (this.#reader === reader) this.#takeReader();
   }
 
   /** Ends the connection that reads; the stream itself stays. */
@@ -156,6 +162,11 @@ export class Outbox {
     return this.#reader !== undefined;
   }
 
+  /** Whether somebody reads who has not got everything yet. */
+  get behind(): boolean {
+    return this.read && this.#cursor < this.#seq;
+  }
+
   get ended(): boolean {
     return this.#ended;
   }
@@ -168,7 +179,7 @@ export class Outbox {
 
   #catchUp(): void {
     while (this.#reader && !this.#blocked && (this.#cursor < this.#seq || this.#ended)) {
-      const rows = this.#store.streams.read(this.stream, this.#cursor, PAGE);
+      const rows = this.#outboxes.store.streams.read(this.stream, this.#cursor, PAGE);
       for (const { seq, data } of rows) if (!this.#blocked) this.#write(seq, data);
       if (rows.length < PAGE) break;
     }
@@ -186,6 +197,7 @@ export class Outbox {
   #takeReader(): Reader | undefined {
     const reader = this.#reader;
     this.#reader = undefined;
+    this.#outboxes.read.delete(this);
     return reader;
   }
 }

@@ -146,6 +146,11 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX hints_by_session ON hints (session);
   `,
   `ALTER TABLE children ADD COLUMN marker TEXT NOT NULL DEFAULT ''`,
+  // Messages that nobody fetched grow old. Those from before are counted from today.
+  `
+  ALTER TABLE outbox ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+  UPDATE outbox SET at = CAST(unixepoch('subsec') * 1000 AS INTEGER);
+  `,
 ];
 
 /**

@@ -192,20 +192,34 @@ export interface SentRequest {
   asked: (string | number)[];
 }
 
+/** What may be left of a stream. */
+export interface StreamLimits {
+  messages: number;
+  bytes: number;
+  /** Stored at this time or later. */
+  before: number;
+}
+
 export interface StreamTable {
   /** Stores what a stream is for, before its first message, or what has become known of it since. */
   open(stream: number, head: StreamHead): void;
   /** Of a stream that belongs to a request; undefined for any other. */
   head(stream: number): StreamHead | undefined;
   /** Message `seq`, from 1. @param head given when the stream was not opened before */
-  append(stream: number, seq: number, data: string, last: boolean, head?: StreamHead): void;
+  append(stream: number, seq: number, data: string, last: boolean, at: number, head?: StreamHead): void;
   /** Messages after `after`, in order, at most `limit`. */
   read(stream: number, after: number, limit: number): { seq: number; data: string }[];
   /** The stream's highest message, and whether no other follows. */
   tail(stream: number): { seq: number; last: boolean };
   delete(streams: readonly number[]): void;
-  /** Deletes all but the newest `keep` messages. */
-  trim(stream: number, keep: number): void;
+  /** Deletes what is beyond one of the limits, oldest first and none after `upTo`; the newest message stays. */
+  trim(stream: number, limits: StreamLimits, upTo?: number): void;
+  /**
+   * Deletes what is older than `before` on the clients' own streams, but for the newest message of each.
+   * @param slice of the attachments in the order of their ids, and streams to leave alone
+   * @returns after which attachment to go on; empty when there are no more
+   */
+  expire(before: number, slice: { after: string; limit: number; except: readonly number[] }): string;
   /** Requests without an answer whose process is no more. */
   unanswered(): { stream: number; head: StreamHead }[];
   /** Deletes the streams of requests whose process is no more. */

@@ -4,7 +4,8 @@ import { log } from '../logger.js';
 import type { Message } from '../protocol/messages.js';
 import { SSE_HEADERS, sseEvent, sseMessage, ssePriming } from '../protocol/sse.js';
 import type { Answers } from '../session/answers.js';
-import { Outbox, eventId, type Reader } from '../session/outbox.js';
+import { eventId, type Outbox, type Reader } from '../session/outbox.js';
+import type { Outboxes } from '../session/outboxes.js';
 import type { Store, StreamHead } from '../store/types.js';
 import type { Answer, Stream } from './legacy.js';
 import { SseReader } from './sse-stream.js';
@@ -17,6 +18,7 @@ const PRIMING_DELAY = 20;
 
 export interface ReplyOptions {
   store: Store;
+  outboxes: Outboxes;
   answers: Answers;
   head: StreamHead;
   response: ServerResponse;
@@ -44,8 +46,8 @@ export class Reply implements Stream {
   /** Makes the answer a stored stream. */
   keep(): Outbox {
     if (this.#outbox) return this.#outbox;
-    const { store, answers, head, response, primes } = this.#options;
-    const outbox = Outbox.open(store, head);
+    const { outboxes, answers, head, response, primes } = this.#options;
+    const outbox = outboxes.open(head);
     this.#outbox = outbox;
     answers.add(outbox);
     if (!response.destroyed) new LateReader(response, outbox, primes);

@@ -9,8 +9,8 @@ import { isRequest, toMessage, toResponse, type Message, type Request } from '..
 import { SSE_HEADERS, sseMessage } from '../protocol/sse.js';
 import type { Attached } from '../session/attachments.js';
 import type { Facts } from '../session/correlate.js';
-import { Outbox, type Reader } from '../session/outbox.js';
-import type { Store } from '../store/types.js';
+import type { Reader } from '../session/outbox.js';
+import type { Outboxes } from '../session/outboxes.js';
 import { callerOf, parseJson } from './caller.js';
 import { HttpPeer, UNKNOWN_CLIENT } from './http-peer.js';
 import { introduce, type IntroduceOptions } from './introduce.js';
@@ -25,7 +25,7 @@ export const MESSAGES_PATH = '/messages';
 const MAX_KEY = 128;
 
 export interface SseOptions extends IntroduceOptions {
-  store: Store;
+  outboxes: Outboxes;
   maxBody: number;
   authenticate: Authenticate;
 }
@@ -139,11 +139,11 @@ export class SseEndpoint {
   }
 
   #connect(connection: Connection, attached: Attached): HttpPeer {
-    const { store, correlator } = this.#options;
+    const { outboxes, correlator } = this.#options;
     const { outlet, stream } = attached.attachment;
     // The answers to what the client asked before it came back are on their way to that one.
     const peer =
-      outlet instanceof HttpPeer ? outlet : new HttpPeer(attached, Outbox.load(store, stream), correlator);
+      outlet instanceof HttpPeer ? outlet : new HttpPeer(attached, outboxes.load(stream), correlator);
     connection.peer = peer;
     const { response } = connection;
     const reader = new SseConnection(response);

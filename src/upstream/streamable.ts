@@ -26,7 +26,8 @@ import { isWorthKeeping } from '../protocol/methods.js';
 import type { Answers } from '../session/answers.js';
 import type { Attached } from '../session/attachments.js';
 import type { Facts } from '../session/correlate.js';
-import { Outbox, parseEventId } from '../session/outbox.js';
+import { parseEventId, type Outbox } from '../session/outbox.js';
+import type { Outboxes } from '../session/outboxes.js';
 import type { Session } from '../session/session.js';
 import type { Store } from '../store/types.js';
 import { accepts, callerOf, parseJson, sessionKey, type Caller } from './caller.js';
@@ -44,6 +45,7 @@ const MAX_BATCH = 100;
 
 export interface StreamableOptions extends IntroduceOptions {
   store: Store;
+  outboxes: Outboxes;
   answers: Answers;
   instance: string;
   maxBody: number;
@@ -190,9 +192,10 @@ export class StreamableEndpoint {
   }
 
   #reply(request: IncomingMessage, response: ServerResponse, peer: HttpPeer, message: Request): Reply {
-    const { store, answers, instance, succeeded } = this.#options;
+    const { store, outboxes, answers, instance, succeeded } = this.#options;
     return new Reply({
       store,
+      outboxes,
       answers,
       succeeded,
       head: {
@@ -229,9 +232,9 @@ export class StreamableEndpoint {
 
   #streamOf(peer: HttpPeer, stream: number): Outbox | undefined {
     if (stream === peer.outbox.stream) return peer.outbox;
-    const { store, answers } = this.#options;
+    const { store, outboxes, answers } = this.#options;
     if (store.streams.head(stream)?.attachment !== peer.attached.attachment.id) return undefined;
-    return answers.get(stream) ?? Outbox.load(store, stream);
+    return answers.get(stream) ?? outboxes.load(stream);
   }
 
   // -- peers -----------------------------------------------------------------------------------------------------
@@ -292,7 +295,7 @@ export class StreamableEndpoint {
     if (known) return known;
     const peer = new HttpPeer(
       attached,
-      Outbox.load(this.#options.store, attached.attachment.stream),
+      this.#options.outboxes.load(attached.attachment.stream),
       this.#options.correlator,
     );
     this.#peers.set(attached.attachment, peer);

@@ -92,7 +92,7 @@ test('with a client that leaves goes what was kept for it', async () => {
   using world = new World();
   const guest = world.attachments.attach(world.session('work'), client, false);
   const { stream } = guest.attachment;
-  world.store.streams.append(stream, 1, '{}', false);
+  world.store.streams.append(stream, 1, '{}', false, 1);
   await world.attachments.detach(guest);
   expect(world.store.streams.tail(stream).seq).toBe(0);
 });

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
 import { setLogLevel } from '../../src/logger.js';
-import { eventId, Outbox, parseEventId } from '../../src/session/outbox.js';
+import { eventId, parseEventId } from '../../src/session/outbox.js';
 import { openSqliteStore } from '../../src/store/sqlite.js';
 import type { Store, StreamHead } from '../../src/store/types.js';
-import { FakeReader, numbered, numbers, send } from '../support/reader.js';
+import { ManualClock } from '../support/clock.js';
+import { FakeReader, numbered, numbers, outboxes, send } from '../support/reader.js';
 
 setLogLevel('silent');
 
@@ -11,6 +12,20 @@ const head: StreamHead = { attachment: 'hash', request: 1, method: 'tools/call',
 
 class Place implements Disposable {
   readonly store: Store = openSqliteStore(':memory:');
+
+  /** A client whose own stream it is. */
+  attach(stream: number): void {
+    const row = {
+      id: `client of ${stream}`,
+      session: 's',
+      client: '{}',
+      owner: true,
+      createdAt: 1,
+      usedAt: 1,
+    };
+    this.store.attachments.insert({ ...row, stream });
+  }
+
   [Symbol.dispose](): void {
     this.store.close();
   }
@@ -18,7 +33,7 @@ class Place implements Disposable {
 
 test('a reader gets every message in order, with ids that name stream and place', async () => {
   using place = new Place();
-  const outbox = Outbox.open(place.store, head);
+  const outbox = outboxes(place.store).open(head);
   const reader = new FakeReader();
   outbox.attach(reader, 0);
   await send(outbox, place.store, 1, 100);
@@ -29,7 +44,7 @@ test('a reader gets every message in order, with ids that name stream and place'
 
 test('a message is in the store before it is with the reader', async () => {
   using place = new Place();
-  const outbox = Outbox.open(place.store, head);
+  const outbox = outboxes(place.store).open(head);
   const stored: number[] = [];
   outbox.attach(
     {
@@ -48,7 +63,7 @@ test('a message is in the store before it is with the reader', async () => {
 test('what is recorded with a message is stored with it, or neither is', async () => {
   using place = new Place();
   const { store } = place;
-  const outbox = Outbox.open(store, head);
+  const outbox = outboxes(store).open(head);
   outbox.send(numbered(1), { record: () => store.servers.setDescription('key', '{}', 1) });
   await store.write(() => {});
   expect([store.streams.tail(outbox.stream).seq, store.servers.description('key')]).toEqual([1, '{}']);
@@ -63,7 +78,7 @@ test('what is recorded with a message is stored with it, or neither is', async (
 
 test('a message that cannot be stored reaches the reader all the same', async () => {
   using place = new Place();
-  const outbox = Outbox.open(place.store, head);
+  const outbox = outboxes(place.store).open(head);
   const reader = new FakeReader();
   outbox.attach(reader, 0);
   const failing = () => {
@@ -76,9 +91,9 @@ test('a message that cannot be stored reaches the reader all the same', async ()
 
 test('a stream goes on from the store as if nothing had been', async () => {
   using place = new Place();
-  const before = Outbox.open(place.store, head);
+  const before = outboxes(place.store).open(head);
   await send(before, place.store, 1, 5);
-  const after = Outbox.load(place.store, before.stream);
+  const after = outboxes(place.store).load(before.stream);
   const reader = new FakeReader();
   after.attach(reader, 3);
   await send(after, place.store, 6, 7, true);
@@ -89,23 +104,88 @@ test('a stream goes on from the store as if nothing had been', async () => {
 test('nothing is stored of a stream before its first message, or until it is to be kept', async () => {
   using place = new Place();
   const { streams } = place.store;
-  const outbox = Outbox.open(place.store, head);
+  const outbox = outboxes(place.store).open(head);
   expect(streams.head(outbox.stream)).toBeUndefined();
   await outbox.keep();
   await outbox.keep();
   expect(streams.head(outbox.stream)).toEqual(head);
-  const other = Outbox.open(place.store, head);
+  const other = outboxes(place.store).open(head);
   await send(other, place.store, 1, 1);
   expect(streams.head(other.stream)).toEqual(head);
 });
 
 test('of a stream without end the newest thousand messages are kept', async () => {
   using place = new Place();
-  const outbox = Outbox.load(place.store, place.store.nextId());
+  const outbox = outboxes(place.store).load(place.store.nextId());
   await send(outbox, place.store, 1, 1500);
   const reader = new FakeReader();
   outbox.attach(reader, 0);
   expect(reader.got).toEqual(numbers(1500, 501));
+});
+
+test('of a stream whose messages are large so many are kept as the limit in bytes allows', async () => {
+  using place = new Place();
+  const one = JSON.stringify(numbered(100)).length;
+  const outbox = outboxes(place.store, { bytes: 20 * one }).load(place.store.nextId());
+  await send(outbox, place.store, 101, 200);
+  const reader = new FakeReader();
+  outbox.attach(reader, 0);
+  // Trimmed whenever a tenth of the limit is new.
+  expect(reader.got.at(-1)).toBe(200);
+  expect(reader.got.length).toBeGreaterThanOrEqual(20);
+  expect(reader.got.length).toBeLessThanOrEqual(22);
+});
+
+test('messages that grew old go with the sweep, but for the newest, so that numbers never start again', async () => {
+  using place = new Place();
+  const clock = new ManualClock();
+  const all = outboxes(place.store, { age: 60_000 }, clock);
+  const stream = place.store.nextId();
+  place.attach(stream);
+  const outbox = all.load(stream);
+  await send(outbox, place.store, 1, 10);
+  await clock.advance(30_000);
+  await send(outbox, place.store, 11, 12);
+  await clock.advance(30_001);
+  all.sweep();
+  const heard = () => {
+    const reader = new FakeReader();
+    all.load(stream).attach(reader, 0);
+    return reader.got;
+  };
+  expect(heard()).toEqual([11, 12]);
+  await clock.advance(600_000);
+  all.sweep();
+  expect(heard()).toEqual([12]);
+  const later = all.load(stream);
+  await send(later, place.store, 13, 13);
+  const reader = new FakeReader();
+  later.attach(reader, 12);
+  expect(reader.ids).toEqual([eventId(stream, 13)]);
+});
+
+test('a reader that is connected and slow loses nothing before ten times the limits', async () => {
+  using place = new Place();
+  const clock = new ManualClock();
+  const all = outboxes(place.store, { messages: 10, age: 60_000 }, clock);
+  const stream = place.store.nextId();
+  place.attach(stream);
+  const outbox = all.load(stream);
+  const reader = new FakeReader();
+  reader.room = 1;
+  outbox.attach(reader, 0);
+  await send(outbox, place.store, 1, 100);
+  await clock.advance(300_000);
+  all.sweep();
+  reader.room = Infinity;
+  outbox.resume(reader);
+  expect(reader.got).toEqual(numbers(100));
+
+  reader.room = 1;
+  await send(outbox, place.store, 101, 300);
+  reader.room = Infinity;
+  outbox.resume(reader);
+  expect(reader.got).toEqual([...numbers(101), ...numbers(300, 201)]);
 });
 
 test('event ids are read back, and what is none is not', () => {

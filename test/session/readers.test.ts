@@ -1,9 +1,8 @@
 import { expect, test } from 'vitest';
 import { setLogLevel } from '../../src/logger.js';
-import { Outbox } from '../../src/session/outbox.js';
 import { openSqliteStore } from '../../src/store/sqlite.js';
 import type { Store, StreamHead } from '../../src/store/types.js';
-import { FakeReader, numbers, send } from '../support/reader.js';
+import { FakeReader, numbers, outboxes, send } from '../support/reader.js';
 
 setLogLevel('silent');
 
@@ -18,7 +17,7 @@ class Place implements Disposable {
 
 test('a reader that comes back gets all after the message it has', async () => {
   using place = new Place();
-  const outbox = Outbox.open(place.store, head);
+  const outbox = outboxes(place.store).open(head);
   const first = new FakeReader();
   outbox.attach(first, 0);
   await send(outbox, place.store, 1, 50);
@@ -34,7 +33,7 @@ test('a reader that comes back gets all after the message it has', async () => {
 
 test('a reader that names no message gets what nobody has got yet', async () => {
   using place = new Place();
-  const outbox = Outbox.open(place.store, head);
+  const outbox = outboxes(place.store).open(head);
   const first = new FakeReader();
   outbox.attach(first, 0);
   await send(outbox, place.store, 1, 3);
@@ -47,7 +46,7 @@ test('a reader that names no message gets what nobody has got yet', async () => 
 
 test('a slow reader gets everything out of the store, at its own pace', async () => {
   using place = new Place();
-  const outbox = Outbox.open(place.store, head);
+  const outbox = outboxes(place.store).open(head);
   const reader = new FakeReader();
   reader.room = 2;
   outbox.attach(reader, 0);
@@ -64,7 +63,7 @@ test('a slow reader gets everything out of the store, at its own pace', async ()
 
 test('a slow reader that is caught up hears new messages again', async () => {
   using place = new Place();
-  const outbox = Outbox.open(place.store, head);
+  const outbox = outboxes(place.store).open(head);
   const reader = new FakeReader();
   reader.room = 1;
   outbox.attach(reader, 0);
@@ -77,7 +76,7 @@ test('a slow reader that is caught up hears new messages again', async () => {
 
 test('a slow reader is ended after the last message and not before it', async () => {
   using place = new Place();
-  const outbox = Outbox.open(place.store, head);
+  const outbox = outboxes(place.store).open(head);
   const reader = new FakeReader();
   reader.room = 1;
   outbox.attach(reader, 0);
@@ -90,7 +89,7 @@ test('a slow reader is ended after the last message and not before it', async ()
 
 test('a second reader takes over: the first is ended, and nothing is missed or doubled', async () => {
   using place = new Place();
-  const outbox = Outbox.open(place.store, head);
+  const outbox = outboxes(place.store).open(head);
   const [first, second] = [new FakeReader(), new FakeReader()];
   outbox.attach(first, 0);
   await send(outbox, place.store, 1, 3);
@@ -107,7 +106,7 @@ test('a second reader takes over: the first is ended, and nothing is missed or d
 
 test('the stream ends with its last message, and for whoever comes later', async () => {
   using place = new Place();
-  const outbox = Outbox.open(place.store, head);
+  const outbox = outboxes(place.store).open(head);
   const reader = new FakeReader();
   outbox.attach(reader, 0);
   await send(outbox, place.store, 1, 3, true);
@@ -125,9 +124,9 @@ test('the stream ends with its last message, and for whoever comes later', async
 
 test('a stream of more than one page ends for a late reader after its last message', async () => {
   using place = new Place();
-  const outbox = Outbox.open(place.store, head);
+  const outbox = outboxes(place.store).open(head);
   for (const count of [31, 32, 33, 64, 96]) {
-    const stream = Outbox.open(place.store, head);
+    const stream = outboxes(place.store).open(head);
     await send(stream, place.store, 1, count, true);
     const late = new FakeReader();
     stream.attach(late, 0);

@@ -1,6 +1,18 @@
 import type { Message } from '../../src/protocol/messages.js';
+import { configSchema, type SessionsConfig } from '../../src/config/schema.js';
 import type { Outbox, Reader } from '../../src/session/outbox.js';
+import { Outboxes } from '../../src/session/outboxes.js';
 import type { Store } from '../../src/store/types.js';
+import { ManualClock } from './clock.js';
+
+/** The streams of a store, kept as by default but for what is given. */
+export function outboxes(
+  store: Store,
+  limits: Partial<SessionsConfig['outbox']> = {},
+  clock = new ManualClock(),
+): Outboxes {
+  return new Outboxes(store, clock, { ...configSchema.parse({}).sessions.outbox, ...limits });
+}
 
 /** A connection that takes so many events and then has its buffer full. */
 export class FakeReader implements Reader {

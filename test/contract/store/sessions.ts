@@ -130,7 +130,7 @@ export function keepsSessions(medium: Medium): void {
       });
       bindings.put({ owner: id, server: 'one', generation: 3, ended: null });
       bindings.see(id, 'one', 3);
-      streams.append(stream, 1, '{}', false);
+      streams.append(stream, 1, '{}', false, 1);
       events.append(id, 'main', { seq: 1, at: 1, type: 't', data: '{}' }, 10);
       // Read once, as sessions do before their first event.
       expect(events.last(id, 'main', 10)).toHaveLength(1);
@@ -194,7 +194,7 @@ export function keepsSessions(medium: Medium): void {
         createdAt: 5,
         usedAt,
       });
-      streams.append(index + 1, 1, '{}', false);
+      streams.append(index + 1, 1, '{}', false, 1);
     }
     attachments.touch('used', 40);
     attachments.expire(30, 10);

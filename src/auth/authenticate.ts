@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { AuthConfig } from '../config/schema.js';
+import type { AuthConfig } from '../config/auth.js';
 import { createJwtVerifier } from './jwt.js';
 import { LOCAL_PRINCIPAL, type Principal } from './principal.js';
 import { StaticTokens } from './tokens.js';

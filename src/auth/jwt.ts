@@ -7,7 +7,7 @@ import {
   type JSONWebKeySet,
   type JWTVerifyGetKey,
 } from 'jose';
-import type { JwtConfig } from '../config/schema.js';
+import type { JwtConfig } from '../config/auth.js';
 import { ProxyError, messageOf } from '../errors.js';
 import type { Principal } from './principal.js';
 import { unauthorized } from './unauthorized.js';

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { TokenConfig } from '../config/schema.js';
+import type { TokenConfig } from '../config/auth.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { addSecrets } from '../logger.js';
 import type { Principal } from './principal.js';

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { JwtConfig } from '../config/schema.js';
+import type { JwtConfig } from '../config/auth.js';
 import type { Handler } from './listener.js';
 
 /** RFC 9728: path of the OAuth protected-resource metadata; that of a resource with a path has it behind this one. */

@@ -50,7 +50,7 @@ const TABLE = {
   OUTCOME_UNKNOWN: { status: 502, rpc: -32603 },
   CALL_TIMEOUT: { status: 504, rpc: -32603 },
   CALL_CANCELLED: { status: 499, rpc: -32603 },
-  STORE_FAILED: { status: 500, rpc: -32603 },
+  STORE_FAILED: { status: 503, rpc: -32603 },
   INTERNAL: { status: 500, rpc: -32603 },
 } as const satisfies Record<string, { status: number; rpc: number }>;
 

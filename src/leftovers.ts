@@ -26,8 +26,10 @@ export function succeed(store: Store, instance: string, keeper: number): string[
  * the random marker that was in that one's environment.
  */
 export function clearLeftovers(store: Store, at: number): void {
-  for (const { id, mark } of store.processes.instances()) {
-    if (isRunning(mark)) continue;
+  const dead = store.processes.instances().filter(({ mark }) => !isRunning(mark));
+  // Whatever ended them may have harmed the file too: better told now than at some later write.
+  if (dead.length > 0) store.check();
+  for (const { id } of dead) {
     const left = store.processes.childrenOf(id).filter(isRunning);
     for (const child of left) endGroup(child);
     const strays = signalMarked(store.processes.markersOf(id), 'SIGKILL');

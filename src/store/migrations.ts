@@ -5,7 +5,7 @@ import { ProxyError } from '../errors.js';
  * The schema as its history: each entry lifts the file by one `user_version`, in a transaction of its own. Entries
  * are only ever added. WITHOUT ROWID where the key is the order in which rows are read.
  */
-const MIGRATIONS: readonly string[] = [
+export const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 

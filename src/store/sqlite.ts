@@ -25,6 +25,10 @@ const ID_LIMIT = 2 ** 31 - ID_BLOCK;
 /** Where several wait, a commit takes place at most so often: one sync to disk then serves them all. Milliseconds. */
 const GROUP_INTERVAL = 1;
 
+/** A larger store is not looked through at a start: that took too long. Bytes. */
+const LARGEST_CHECKED = 1024 ** 3;
+const PAGE_SIZE = 4096;
+
 interface Write {
   job: () => void;
   synced: boolean;
@@ -76,7 +80,10 @@ function openDatabase(file: string): Database.Database {
     );
   }
   db.pragma(`busy_timeout = ${LOCK_WAIT}`);
-  db.pragma(`application_id = ${APPLICATION_ID}`);
+  // Only once: to look at a damaged store must not change it.
+  if (db.pragma('application_id', { simple: true }) !== APPLICATION_ID) {
+    db.pragma(`application_id = ${APPLICATION_ID}`);
+  }
   useWal(db);
   db.pragma('synchronous = FULL'); // better-sqlite3 defaults to NORMAL, which loses commits with the power
   db.pragma('fullfsync = ON'); // macOS: fsync alone does not reach the disk
@@ -113,12 +120,43 @@ function refuseForeign(db: Database.Database, file: string): void {
   );
 }
 
-function mend(error: unknown): string {
+const DAMAGED = 'It is damaged or no store: move it aside (with its -wal and -shm) and start again.';
+
+function isDamage(error: unknown): boolean {
   const code = (error as { code?: string }).code ?? '';
-  if (code === 'SQLITE_NOTADB' || code.startsWith('SQLITE_CORRUPT')) {
-    return 'It is damaged or no store: move it aside (with its -wal and -shm) and start again.';
-  }
+  return code === 'SQLITE_NOTADB' || code.startsWith('SQLITE_CORRUPT');
+}
+
+function mend(error: unknown): string {
+  if (isDamage(error)) return DAMAGED;
   return 'Check that its folder exists and may be written by you, or name another file under "store".';
+}
+
+/** A failure of a statement with what to do about it. */
+function told(failure: unknown, file: string): ProxyError {
+  if (failure instanceof ProxyError && failure.code === 'STORE_FAILED') return failure;
+  const damaged = isDamage(failure)
+    ? DAMAGED
+    : 'Nothing was done; free space or mend the file and try again.';
+  const text = `The store ${file} could not be written: ${messageOf(failure)}. ${damaged}`;
+  return new ProxyError('STORE_FAILED', text, { cause: failure });
+}
+
+/** The same table, whose failures say what to do. */
+function telling<Table extends object>(table: Table, file: string): Table {
+  return new Proxy(table, {
+    get: (target, name) => {
+      const method: unknown = Reflect.get(target, name);
+      if (typeof method !== 'function') return method;
+      return (...args: unknown[]): unknown => {
+        try {
+          return Reflect.apply(method, target, args);
+        } catch (error) {
+          throw told(error, file);
+        }
+      };
+    },
+  });
 }
 
 class SqliteStore implements Store {
@@ -159,18 +197,18 @@ class SqliteStore implements Store {
          ON CONFLICT (name) DO UPDATE SET value = CASE WHEN value > ? THEN 0 ELSE value END + ? RETURNING value`,
       )
       .pluck();
-    this.sessions = sessionTable(db);
-    this.attachments = attachmentTable(db);
-    this.bindings = bindingTable(db);
-    this.streams = streamTable(db);
-    this.events = eventTable(db);
-    this.state = stateTable(db);
-    this.snapshots = snapshotTable(db);
-    this.shares = shareTable(db);
-    this.hints = hintTable(db);
-    this.servers = serverTable(db);
-    this.checkpoints = checkpointTable(db);
-    this.processes = processTable(db);
+    this.sessions = telling(sessionTable(db), file);
+    this.attachments = telling(attachmentTable(db), file);
+    this.bindings = telling(bindingTable(db), file);
+    this.streams = telling(streamTable(db), file);
+    this.events = telling(eventTable(db), file);
+    this.state = telling(stateTable(db), file);
+    this.snapshots = telling(snapshotTable(db), file);
+    this.shares = telling(shareTable(db), file);
+    this.hints = telling(hintTable(db), file);
+    this.servers = telling(serverTable(db), file);
+    this.checkpoints = telling(checkpointTable(db), file);
+    this.processes = telling(processTable(db), file);
   }
 
   write(job: () => void, lasts: 'disk' | 'process' = 'disk'): Promise<void> {
@@ -191,17 +229,34 @@ class SqliteStore implements Store {
 
   nextId(): number {
     if (this.#ids.next === this.#ids.end) {
-      const end = this.#reserve.get(ID_BLOCK, ID_LIMIT, ID_BLOCK) ?? ID_BLOCK;
+      const end = this.#reserveIds();
       this.#ids = { next: end - ID_BLOCK, end };
     }
     this.#ids.next += 1;
     return this.#ids.next;
   }
 
+  check(): void {
+    const size = Number(this.#db.pragma('page_count', { simple: true })) * PAGE_SIZE;
+    if (size > LARGEST_CHECKED) return;
+    const found = String(this.#db.pragma('quick_check(1)', { simple: true }));
+    if (found === 'ok') return;
+    const text = `The store ${this.#file} does not hold together: ${found}. ${DAMAGED}`;
+    throw new ProxyError('STORE_FAILED', text);
+  }
+
   close(): void {
     this.#flush();
     if (this.#file !== ':memory:') this.#db.pragma('wal_checkpoint(TRUNCATE)');
     this.#db.close();
+  }
+
+  #reserveIds(): number {
+    try {
+      return this.#reserve.get(ID_BLOCK, ID_LIMIT, ID_BLOCK) ?? ID_BLOCK;
+    } catch (error) {
+      throw told(error, this.#file);
+    }
   }
 
   #flush(): void {
@@ -213,9 +268,9 @@ class SqliteStore implements Store {
     if (failure === undefined) {
       for (const write of writes) write.resolve();
     } else if (writes.length === 1) {
-      log.store.error({ file: this.#file }, `A write to the store failed: ${messageOf(failure)}`);
-      const text = `The store ${this.#file} could not be written: ${messageOf(failure)}. Nothing was done; free space or mend the file and try again.`;
-      writes[0]?.reject(new ProxyError('STORE_FAILED', text, { cause: failure }));
+      const error = told(failure, this.#file);
+      log.store.error({ file: this.#file }, `A write to the store failed: ${messageOf(error.cause)}`);
+      writes[0]?.reject(error);
     } else {
       // One write may be at fault: let it fail alone.
       for (const write of writes) {

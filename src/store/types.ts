@@ -25,6 +25,8 @@ export interface Store {
   readonly servers: ServerTable;
   readonly checkpoints: CheckpointTable;
   readonly processes: ProcessTable;
+  /** Looks whether the store is sound, unless that would take long. @throws {ProxyError} STORE_FAILED */
+  check(): void;
   /** Commits what waits and closes. */
   close(): void;
 }

@@ -20,6 +20,7 @@ import { sessionRow } from '../contract/store/medium.js';
 import { RawClient, textOf } from '../support/client.js';
 import { Dice, rounds, tell } from '../support/faults.js';
 import { CLI, fixture, local, ProxyProcess, TemporaryFolder } from '../support/proxy.js';
+import { workerOf } from '../support/worker.js';
 
 setLogLevel('silent');
 
@@ -110,7 +111,7 @@ test('a damaged store is told at the start after a crash, and its sessions are n
 });
 
 test.runIf(process.platform === 'linux')(
-  'on a full disk sessions that run are served, new ones are refused with 503, and all goes on when there is room',
+  'on a full disk calls and new sessions are refused and not carried out, and all goes on when there is room',
   { timeout: 60_000 },
   async () => {
     using folder = new TemporaryFolder();
@@ -120,11 +121,13 @@ test.runIf(process.platform === 'linux')(
     expect(await client.text('increment')).toBe('1');
     // No file may grow beyond its first byte: what a full disk does to a file, without a disk.
     const limit = (bytes: string) =>
-      execFileSync('prlimit', ['--pid', String(proxy.pid), `--fsize=${bytes}:unlimited`]);
+      execFileSync('prlimit', ['--pid', String(workerOf(proxy)), `--fsize=${bytes}:unlimited`]);
     const times = rounds(10);
     for (let time = 0; time < times; time++) {
       limit('1');
-      expect(await client.text('increment')).toBe(String(time * 2 + 2));
+      expect((await client.call('increment')).result?._meta).toMatchObject({
+        'mcp-session-proxy/error': 'STORE_FAILED',
+      });
       const begin = {
         protocolVersion: '2025-11-25',
         capabilities: {},
@@ -142,7 +145,7 @@ test.runIf(process.platform === 'linux')(
       expect(told?.error?.data?.code).toBe('STORE_FAILED');
       expect(told?.error?.message).toMatch(/store\.db could not be written: .*Nothing was done; free space/);
       limit('unlimited');
-      expect(await client.text('increment')).toBe(String(time * 2 + 3));
+      expect(await client.text('increment')).toBe(String(time + 2));
       const late = await RawClient.open(proxy.url);
       expect(await late.text('increment')).toBe('1');
     }
@@ -162,7 +165,10 @@ test.runIf(process.platform === 'linux')(
     const other = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
     chmodSync(folder.path, 0o755);
     const start = (file: string) => {
-      const config = folder.file('mcp-proxy.yaml', JSON.stringify({ store: file, servers: { one: local('counter') } }));
+      const config = folder.file(
+        'mcp-proxy.yaml',
+        JSON.stringify({ store: file, servers: { one: local('counter') } }),
+      );
       chmodSync(config, 0o644);
       const args = [CLI, 'serve', '--http', '127.0.0.1:0', '--config', config];
       return spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 20_000, ...other });

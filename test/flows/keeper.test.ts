@@ -1,35 +1,12 @@
-import { execFileSync } from 'node:child_process';
 import { connect } from 'node:net';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { expect, test } from 'vitest';
 import { eventsOf, RawClient, textOf } from '../support/client.js';
 import { runs } from '../support/child.js';
+import { childrenOf, killWorker, workerOf } from '../support/worker.js';
 import { local, ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
 
 const config = { servers: { counter: local('counter') } };
-
-/** Processes whose parent is that one, with their command lines. */
-function childrenOf(pid: number): { pid: number; command: string }[] {
-  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,args='], { encoding: 'utf8' }).split('\n');
-  return lines
-    .map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line))
-    .flatMap((match) =>
-      match && Number(match[2]) === pid ? [{ pid: Number(match[1]), command: match[3] ?? '' }] : [],
-    );
-}
-
-function workerOf(proxy: ProxyProcess): number {
-  const worker = childrenOf(proxy.pid).find(({ command }) => command.includes('main.js worker'));
-  if (!worker) throw new Error('there is no worker');
-  return worker.pid;
-}
-
-/** Kills the worker and waits for the next one to serve. */
-async function killWorker(proxy: ProxyProcess): Promise<void> {
-  const served = proxy.stderr.split('goes on where the last one ended').length;
-  process.kill(workerOf(proxy), 'SIGKILL');
-  await until(() => proxy.stderr.split('goes on where the last one ended').length > served);
-}
 
 /** Begins a call that takes a while, and waits until the server has it. @returns where its stream can be resumed */
 async function begin(client: RawClient, ms: number, id: string): Promise<string> {

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Fields } from '../../src/protocol/messages.js';
 import type { Dice } from './faults.js';
 import { eventsOf, RawClient, textOf, type Received } from './client.js';
@@ -57,13 +58,7 @@ export interface Outcome {
 }
 
 /** Codes that say that a call did not reach its server. */
-const REFUSALS = [
-  'SHUTTING_DOWN',
-  'SERVER_UNAVAILABLE',
-  'SESSION_LIMIT',
-  'STORE_FAILED',
-  'TOO_MANY_REQUESTS',
-];
+const REFUSALS = ['SHUTTING_DOWN', 'SERVER_UNAVAILABLE', 'CIRCUIT_OPEN', 'STORE_FAILED'];
 
 /** A client of one session that writes into the ledger, call by call, and comes back to whatever proxy is there. */
 export class Writer {
@@ -95,7 +90,10 @@ export class Writer {
     const wait = () => (this.#dice.roll(2) === 0 ? 0 : this.#dice.roll(60));
     const args = { id, before: wait(), after: wait() };
     const params = { name: 'write', arguments: args };
-    this.outcomes.push({ id, heard: await this.#follow(id, params) });
+    const heard = await this.#follow(id, params);
+    this.outcomes.push({ id, heard });
+    // Who is refused does not ask again at once.
+    if (heard === 'refused') await pause(200);
   }
 
   async #follow(id: string, params: Record<string, unknown>): Promise<string> {

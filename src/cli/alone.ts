@@ -23,8 +23,6 @@ export interface ServeOptions {
 export async function serveAlone(options: ServeOptions, stdio: boolean): Promise<void> {
   const http = options.http !== undefined || !stdio;
   const config = readConfig(options, http);
-  // Whoever read our log is gone; that is no reason to go too.
-  process.stderr.on('error', () => {});
   const proxy = new SessionProxy({ config });
   onSignals(() => proxy.stop());
   if (http) {

@@ -13,10 +13,16 @@ export async function serve(options: ServeOptions): Promise<void> {
     );
   }
   if (stdio && options.daemon) return (await import('./shim.js')).runShim(options);
+  surviveSilence();
   // Windows passes no connections between processes.
   const kept = options.keeper && !stdio && process.platform !== 'win32';
   if (kept) return (await import('./keep.js')).keep();
   return (await import('./alone.js')).serveAlone(options, stdio);
+}
+
+/** Whoever read our log is gone; that is no reason to go too. */
+export function surviveSilence(): void {
+  process.stderr.on('error', () => {});
 }
 
 function stdinIsPipe(): boolean {

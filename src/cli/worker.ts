@@ -6,9 +6,11 @@ import { log } from '../logger.js';
 import { SessionProxy } from '../proxy.js';
 import { VERSION } from '../version.js';
 import { onSignals, readConfig, sayServing, type ServeOptions } from './alone.js';
+import { surviveSilence } from './serve.js';
 
 /** `mcp-session-proxy worker`: what `serve` starts, and starts again. */
 export async function work(options: ServeOptions): Promise<void> {
+  surviveSilence();
   const link = new KeeperLink();
   try {
     const config = readConfig(options, true);

@@ -16,6 +16,7 @@ export type {
   EventView,
   ListQuery,
   NewSession,
+  PingView,
   Reinitialized,
   SaveOptions,
   ServerChange,

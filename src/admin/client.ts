@@ -73,6 +73,9 @@ export function remoteDoor(url: string, options: RemoteDoorOptions = {}): Door {
     bind: (ref, server) => post(['sessions', ref, 'bindings', server], schema.sessionView),
     unbind: (ref, server) =>
       client.ask({ method: 'DELETE', path: ['sessions', ref, 'bindings', server] }, schema.sessionView),
+    ping: async (ref, server) =>
+      (await post(['sessions', ref, 'ping'], z.object({ servers: z.array(schema.ping) }), { server }))
+        .servers,
     reinitialize: (ref, server, change) =>
       post(['sessions', ref, 'bindings', server, 'reinitialize'], schema.reinitialized, change),
     listTools: async (ref) =>

@@ -4,6 +4,7 @@ import type { Fields } from '../protocol/messages.js';
 import type { EventView, SessionContents, ToolResult } from '../session/contents.js';
 import type { EventQuery } from '../session/history.js';
 import type { ItemResult, ListQuery, NewSession, SessionOperations } from '../session/operations.js';
+import type { PingView } from '../session/ping.js';
 import type { BindingInfo, ServerChange } from '../session/servers.js';
 import type { SaveOptions, StateValue } from '../session/state.js';
 import type { Summary } from '../session/summary.js';
@@ -17,6 +18,7 @@ export type {
   ItemResult,
   ListQuery,
   NewSession,
+  PingView,
   SaveOptions,
   ServerChange,
   SessionView,
@@ -106,6 +108,8 @@ export interface Door extends AsyncDisposable {
   servers(): Promise<ServerView[]>;
   bind(ref: string, server: string): Promise<SessionView>;
   unbind(ref: string, server: string): Promise<SessionView>;
+  /** Starts the servers, or one of them, and asks each whether it is there. */
+  ping(ref: string, server?: string): Promise<PingView[]>;
   reinitialize(ref: string, server: string, change: ServerChange): Promise<Reinitialized>;
   listTools(ref: string): Promise<Fields[]>;
   clearCache(ref: string): Promise<void>;
@@ -178,6 +182,7 @@ export function localDoor(
     servers: () => soon(() => [...servers]),
     bind: (ref, server) => done(() => contents.bind(who, ref, server)),
     unbind: (ref, server) => done(() => contents.unbind(who, ref, server)),
+    ping: (ref, server) => done(() => contents.ping(who, ref, server)),
     reinitialize: (ref, server, change) => done(() => contents.reinitialize(who, ref, server, change)),
     listTools: (ref) => soon(() => contents.listTools(who, ref)),
     clearCache: (ref) => done(() => contents.clearCache(who, ref)),

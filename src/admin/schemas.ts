@@ -24,6 +24,7 @@ export const bindingView = z
     state: z.enum(['unbound', 'connecting', 'connected', 'disconnected', 'failed']),
     generation: count.describe('Grows when the process or remote session is replaced.'),
     pid: count.exactOptional(),
+    tools: count.exactOptional().describe('How many it has for clients, as it last listed them.'),
     error: z.string().exactOptional(),
   })
   .meta({ id: 'Binding' });
@@ -130,6 +131,13 @@ export const toolCalls = z.strictObject({
 export const serverView = z
   .object({ name: z.string(), kind: z.enum(['local', 'remote']), scope: bindingScope })
   .meta({ id: 'Server' });
+
+export const ping = z.object({
+  server: z.string(),
+  ok: z.boolean(),
+  ms: count.describe('How long it took to find out, milliseconds.'),
+  error: z.string().exactOptional(),
+});
 
 export const serverChange = z.strictObject({
   args: z.array(z.string()).exactOptional(),

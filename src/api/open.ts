@@ -1,6 +1,6 @@
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
-import { API_PATH } from '../admin/api-path.js';
+import { mcpEndpoint } from '../admin/api-path.js';
 import { remoteDoor } from '../admin/client.js';
 import type { Door } from '../admin/door.js';
 import { LOCAL_PRINCIPAL } from '../auth/principal.js';
@@ -74,8 +74,7 @@ export interface ConnectOptions {
  * @param url of the proxy or of its MCP endpoint
  */
 export function connectProxy(url: string, { token, endpoint }: ConnectOptions = {}): ProxyHandle {
-  const base = url.replace(new RegExp(`${API_PATH}/*$`), '').replace(/\/+$/, '');
-  const mcp = endpoint ?? (new URL(base).pathname === '/' ? `${base}/mcp` : base);
+  const mcp = endpoint ?? mcpEndpoint(url);
   return new ProxyHandle(remoteLink(remoteDoor(url, token === undefined ? {} : { token }), mcp, token));
 }
 

@@ -1,6 +1,7 @@
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import type {
   BindingInfo,
+  PingView,
   Reinitialized,
   ServerChange,
   SessionChange,
@@ -115,6 +116,11 @@ export class SessionHandle extends Kept implements AsyncDisposable {
   async connectionStatus(): Promise<Record<string, boolean>> {
     const bindings = await this.listServices();
     return Object.fromEntries(bindings.map(({ server, state }) => [server, state === 'connected']));
+  }
+
+  /** Starts its servers, or one of them, and asks each whether it is there. One that does not answer is stopped. */
+  ping(server?: string): Promise<PingView[]> {
+    return this.context.door.ping(this.id, server);
   }
 
   /**

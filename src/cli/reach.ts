@@ -25,23 +25,40 @@ export async function reachDoor(
   config: Config,
   { token, running = false }: ReachOptions = {},
 ): Promise<Door> {
-  if (config.store === ':memory:') {
-    throw new ProxyError(
-      'CONFIG_INVALID',
-      `The config ${config.file} keeps its sessions in memory (store: ":memory:"): name the proxy that has them with --url.`,
-    );
-  }
-  const url = existsSync(config.store) ? await urlOfLive(config.store) : undefined;
+  const url = await urlOf(config);
   if (url !== undefined) return remoteDoor(url, token === undefined ? {} : { token });
-  if (running) {
-    throw new ProxyError(
-      'SERVER_UNAVAILABLE',
-      `No proxy runs on the store ${config.store}, so nothing will happen there. Start one: mcp-session-proxy --http.`,
-    );
-  }
+  if (running) throw notRunning(config);
   // Loaded when it is needed: the proxy is most of the program.
   const { openDoor } = await import('./local.js');
   return openDoor(config, token);
+}
+
+/**
+ * The MCP endpoint of the proxy that serves a config now.
+ * @throws {ProxyError} SERVER_UNAVAILABLE when none does; CONFIG_INVALID, INVALID_PARAMS, STORE_FAILED
+ */
+export async function reachEndpoint(config: Config): Promise<string> {
+  const url = await urlOf(config);
+  if (url === undefined) throw notRunning(config);
+  return `${url}${config.listen.path}`;
+}
+
+function notRunning({ store }: Config): ProxyError {
+  return new ProxyError(
+    'SERVER_UNAVAILABLE',
+    `No proxy runs on the store ${store}, so nothing will happen there. Start one: mcp-session-proxy --http.`,
+  );
+}
+
+/** The URL of the proxy that runs on the store of a config. */
+async function urlOf({ file, store }: Config): Promise<string | undefined> {
+  if (store === ':memory:') {
+    throw new ProxyError(
+      'CONFIG_INVALID',
+      `The config ${file} keeps its sessions in memory (store: ":memory:"): name the proxy that has them with --url.`,
+    );
+  }
+  return existsSync(store) ? urlOfLive(store) : undefined;
 }
 
 async function urlOfLive(file: string): Promise<string | undefined> {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { carry } from './sessions/carry.js';
+import { client } from './sessions/client.js';
 import { contents } from './sessions/contents.js';
 import { group } from './sessions/command.js';
 import { life } from './sessions/life.js';
@@ -12,7 +13,7 @@ export function addSessions(program: Command): void {
     .command('sessions')
     .alias('session')
     .description('look at and act on sessions, of the proxy that runs or of its store');
-  group(look, life, contents, servers, carry)(command);
+  group(look, life, contents, servers, client, carry)(command);
   command.addHelpText(
     'after',
     `

@@ -109,17 +109,20 @@ export class Binding {
 
   /** Asks a server that was not used for `healthCheck` whether it is still there; one that is not is stopped. */
   async check(): Promise<void> {
-    const { clock } = this.#options;
     const { healthCheck } = this.config;
+    if (healthCheck !== undefined && this.#options.clock.now() - this.#usedAt >= healthCheck)
+      await this.ping();
+  }
+
+  /** Asks a server that runs whether it is still there; one that is not is stopped. */
+  async ping(): Promise<boolean> {
     const live = this.#live;
-    if (!live || healthCheck === undefined || clock.now() - this.#usedAt < healthCheck) return;
+    if (!live) return false;
     // Whatever it answers, it is there.
-    const answered = this.#send('ping', undefined).then(
-      () => true,
-      () => false,
-    );
-    const well = await within(clock, PING_WAIT, answered);
+    const answer = this.#send('ping', undefined).catch(() => undefined);
+    const well = (await within(this.#options.clock, PING_WAIT, answer)) !== undefined;
     if (!well && this.#live === live) await this.release('did not answer a ping', true);
+    return well;
   }
 
   /**

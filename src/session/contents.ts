@@ -9,6 +9,7 @@ import type { Finder } from './finder.js';
 import { MAIN_TRACK, type EventQuery } from './history.js';
 import { checkName } from './ids.js';
 import type { SessionManager } from './manager.js';
+import { ping, type PingView } from './ping.js';
 import type { ServerChange } from './servers.js';
 import type { Session } from './session.js';
 import { isAppKey, isUserKey, laidOver, toJson, type SaveOptions, type StateValue } from './state.js';
@@ -66,6 +67,7 @@ export class SessionContents {
 
   async bind(who: Principal, ref: string, server: string): Promise<SessionView> {
     const session = this.#finder.session(who, ref);
+    session.refresh();
     await session.servers.bind(server);
     return viewOf(session);
   }
@@ -74,6 +76,15 @@ export class SessionContents {
     const session = this.#finder.session(who, ref);
     await session.servers.unbind(server);
     return viewOf(session);
+  }
+
+  /** Starts the servers of a session, or one of them, and asks each whether it is there. @throws {ProxyError} NOT_FOUND */
+  ping(who: Principal, ref: string, server?: string): Promise<PingView[]> {
+    const session = this.#finder.session(who, ref);
+    const { servers } = session;
+    const asked = server === undefined ? servers.configs() : [servers.config(server)];
+    session.refresh();
+    return Promise.all(asked.map((config) => ping(session, config)));
   }
 
   async reinitialize(who: Principal, ref: string, server: string, change: ServerChange) {

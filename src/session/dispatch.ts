@@ -36,6 +36,8 @@ export interface Party {
   readonly principal: string;
   readonly settings: Settings;
   readonly servers: Servers;
+  /** How many tools each server has for clients, as it last listed them. */
+  readonly listed: Map<string, number>;
   /** About to use the binding: from now on the loss of this generation is one to be told. */
   meet(binding: Binding): void;
   /** Its result tells of the binding's present generation. @returns what was lost with the one before */
@@ -177,7 +179,8 @@ export class Dispatcher {
       return this.#party.servers.use(only, exchange.outlet.client, async (binding) => {
         if (!binding.offers(needs)) return { result: { [list]: [] } };
         const outcome = await binding.call(method, params, exchange);
-        return 'error' in outcome ? outcome : { result: router.expose(only.name, method, outcome.result) };
+        if ('error' in outcome) return outcome;
+        return { result: this.#exposeList(only.name, method, outcome.result, params?.cursor !== undefined) };
       });
     }
     const parts = await Promise.allSettled(
@@ -201,7 +204,6 @@ export class Dispatcher {
 
   /** All pages of one server's list as one. @throws {ProxyError} SERVER_UNAVAILABLE when the server refuses */
   async #pages(binding: Binding, method: string, list: string): Promise<Fields> {
-    const router = this.#router;
     const server = binding.config.name;
     const pages: Fields[] = [];
     let cursor: unknown;
@@ -213,10 +215,19 @@ export class Dispatcher {
           `Server "${server}" refused ${method}: ${outcome.error.message}`,
         );
       }
-      pages.push(router.expose(server, method, outcome.result));
+      pages.push(this.#exposeList(server, method, outcome.result, cursor !== undefined));
       cursor = outcome.result.nextCursor;
     } while (cursor !== undefined && pages.length < MAX_PAGES);
-    return router.merge(list, pages);
+    return this.#router.merge(list, pages);
+  }
+
+  /** @param further whether it is not the first page */
+  #exposeList(server: string, method: string, page: Fields, further: boolean): Fields {
+    const { listed } = this.#party;
+    const exposed = this.#router.expose(server, method, page);
+    if (method === 'tools/list' && Array.isArray(exposed.tools))
+      listed.set(server, (further ? (listed.get(server) ?? 0) : 0) + exposed.tools.length);
+    return exposed;
   }
 
   async #tellAll(exchange: Exchange, needs: string): Promise<Outcome> {

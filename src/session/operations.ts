@@ -163,14 +163,14 @@ export class SessionOperations {
 
   /** Starts the session's servers. */
   async resume(who: Principal, ref: string): Promise<SessionView> {
-    const session = this.#finder.session(who, ref);
+    const session = this.#used(who, ref);
     await session.servers.start();
     return viewOf(session);
   }
 
   /** New processes for all its servers; id and state stay. */
   async restart(who: Principal, ref: string): Promise<SessionView> {
-    const session = this.#finder.session(who, ref);
+    const session = this.#used(who, ref);
     await session.servers.restart('was restarted on request');
     session.event('restarted', {});
     return viewOf(session);
@@ -178,7 +178,7 @@ export class SessionOperations {
 
   /** One more attempt at what could not be started. */
   async recover(who: Principal, ref: string): Promise<SessionView> {
-    const session = this.#finder.session(who, ref);
+    const session = this.#used(who, ref);
     await session.servers.recover();
     return viewOf(session);
   }
@@ -303,6 +303,13 @@ export class SessionOperations {
       throw error;
     }
     if (bind === true) await session.servers.start();
+    return session;
+  }
+
+  /** A session whose servers are to run: as after a request, or it would be due at once. */
+  #used(who: Principal, ref: string): Session {
+    const session = this.#finder.session(who, ref);
+    session.refresh();
     return session;
   }
 

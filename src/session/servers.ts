@@ -15,6 +15,9 @@ import type { Settings } from './dispatch.js';
 /** Longest waits before a server that could not be started is tried again, milliseconds; then it waits for a request. */
 const RECOVERY_WAITS = [1000, 2000, 4000, 8000, 16_000];
 
+/** For a server that is to be started and no more. */
+const nothing = () => Promise.resolve();
+
 /** A session's connection to one server, as it is shown. */
 export interface BindingInfo {
   /** Of this generation; a new one has another. */
@@ -25,6 +28,8 @@ export interface BindingInfo {
   generation: number;
   /** Of a local server that runs. */
   pid?: number;
+  /** How many tools it has for clients, as it last listed them. */
+  tools?: number;
   error?: string;
 }
 
@@ -144,17 +149,14 @@ export class Servers {
 
   /** Starts all servers, or fails with the first failure. @throws {ProxyError} SERVER_UNAVAILABLE */
   async startAll(): Promise<void> {
-    const ready = () => Promise.resolve();
-    const starts = this.configs().map((config) => this.use(config, this.#client, ready));
+    const starts = this.configs().map((config) => this.use(config, this.#client, nothing));
     const failure = (await Promise.allSettled(starts)).find((start) => start.status === 'rejected');
     if (failure) throw failure.reason;
   }
 
   /** Starts servers that are not running; failures are logged and met again by the request that needs the server. */
   async start(client: ClientProfile = this.#client): Promise<void> {
-    await Promise.allSettled(
-      this.configs().map((config) => this.use(config, client, () => Promise.resolve())),
-    );
+    await Promise.allSettled(this.configs().map((config) => this.use(config, client, nothing)));
   }
 
   /** What a server said of itself, now or when it was last started; undefined when it never was. */
@@ -199,16 +201,14 @@ export class Servers {
     const names = new Set([...this.#held.keys(), ...this.#failed.keys()]);
     await this.release(reason);
     for (const config of this.configs()) {
-      if (names.has(config.name)) await this.use(config, this.#client, () => Promise.resolve());
+      if (names.has(config.name)) await this.use(config, this.#client, nothing);
     }
   }
 
   /** Tries again what could not be started. @throws {ProxyError} SERVER_UNAVAILABLE */
   async recover(): Promise<void> {
     this.#stopRecovery();
-    for (const name of [...this.#failed.keys()]) {
-      await this.use(this.config(name), this.#client, () => Promise.resolve());
-    }
+    for (const name of [...this.#failed.keys()]) await this.use(this.config(name), this.#client, nothing);
   }
 
   /**
@@ -248,12 +248,17 @@ export class Servers {
     return { old, new: now };
   }
 
+  /** Starts a server unless it runs, and asks whether it is there. @throws {ProxyError} SERVER_UNAVAILABLE */
+  ping(config: ServerConfig): Promise<boolean> {
+    return this.use(config, this.#client, (binding) => binding.ping());
+  }
+
   /** Adds one of the configured servers to a session that has only some, and starts it. */
   async bind(name: string, client: ClientProfile = this.#client): Promise<void> {
     const { servers } = this.#holder.settings;
     if (!this.#options.servers.some((config) => config.name === name)) this.config(name);
     if (servers && !servers.includes(name)) this.#remember({ servers: [...servers, name] });
-    await this.use(this.config(name), client, () => Promise.resolve());
+    await this.use(this.config(name), client, nothing);
   }
 
   /** Takes a server away from the session, and stops it. */
@@ -314,7 +319,7 @@ export class Servers {
     // Not all at the same moment, where many sessions wait for the same server.
     this.#stopRecovery = this.#options.clock.after(wait * (0.5 + Math.random() / 2), () => {
       if (!this.#failed.has(name)) return;
-      const retry = this.use(this.config(name), this.#client, () => Promise.resolve());
+      const retry = this.use(this.config(name), this.#client, nothing);
       retry.catch(() => this.#recoverLater(name, attempt + 1));
     });
   }

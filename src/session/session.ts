@@ -56,6 +56,7 @@ export class Session implements Holder, Party {
   readonly servers: Servers;
   readonly history: History;
   readonly values: SessionState;
+  readonly listed = new Map<string, number>();
   name: string | null;
   state: StateName;
   updatedAt: number;

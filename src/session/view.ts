@@ -36,9 +36,14 @@ export function viewOf(session: Session): SessionView {
     updatedAt: iso(Math.max(updatedAt, lastActiveAt)),
     lastActiveAt: iso(lastActiveAt),
     expiresAt: expiresAt === Infinity || state === 'closed' ? null : iso(expiresAt),
-    bindings: session.servers.infos(),
+    bindings: session.servers.infos().map((info) => withTools(info, session)),
     rungs: { ...session.clients.counts },
   };
+}
+
+function withTools(info: BindingInfo, { listed }: Session): BindingInfo {
+  const tools = listed.get(info.server);
+  return tools === undefined ? info : { ...info, tools };
 }
 
 /** A session that another process runs: what the store knows of it. */

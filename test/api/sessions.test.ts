@@ -37,6 +37,36 @@ describe.each(places)('%s', (_, open) => {
     expect(await session.events()).toHaveLength(4);
   });
 
+  test('G3 a session that is resumed, pinged or bound after its deadline has its idle time again', async () => {
+    await using place = await open();
+    const session = await place.proxy.forAgent('alice').createSession('work', { bind: true });
+    const starts = [
+      () => session.resume(),
+      () => session.ping('counter'),
+      () => session.bindService('counter'),
+    ];
+    for (const start of starts) {
+      await place.clock.forward(31 * MINUTE);
+      await session.waitFor(({ state }) => state === 'paused');
+      await start();
+      await place.clock.forward(29 * MINUTE);
+      expect((await session.info()).state).toBe('active');
+    }
+  });
+
+  test('G12 a ping starts a server that does not run, and tells of one that cannot', async () => {
+    const broken = { command: process.execPath, args: ['-e', 'process.exit(1)'] };
+    await using place = await open({ servers: { counter, broken } });
+    const session = await place.proxy.forAgent('alice').createSession('work');
+    expect(await session.ping('counter')).toMatchObject([{ server: 'counter', ok: true }]);
+    expect(await session.connectionStatus()).toEqual({ counter: true, broken: false });
+    expect(await session.ping()).toMatchObject([
+      { server: 'counter', ok: true },
+      { server: 'broken', ok: false, error: expect.stringMatching(/broken/) as string },
+    ]);
+    expect(await codeOf(session.ping('nobody'))).toBe('NOT_FOUND');
+  });
+
   test('M8 extend moves the deadline by exactly the seconds it is told', async () => {
     await using place = await open();
     const session = await place.proxy.forAgent('alice').createSession('work', { bind: true });

@@ -37,6 +37,15 @@ const servers: Route[] = [
   }),
   route({
     method: 'POST',
+    path: '/sessions/{ref}/ping',
+    summary:
+      'Starts its servers, or one of them, and asks each whether it is there; one that is not is stopped.',
+    input: { params, body: z.strictObject({ server: schema.text.exactOptional() }) },
+    result: z.object({ servers: z.array(schema.ping) }),
+    run: async (door, { params: { ref }, body: { server } }) => ({ servers: await door.ping(ref, server) }),
+  }),
+  route({
+    method: 'POST',
     path: '/sessions/{ref}/bindings/{server}/reinitialize',
     summary:
       "Replaces a server's process by one with other arguments or environment; else the old one goes on.",

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
+import { mcpEndpoint } from '../../admin/api-path.js';
 import { remoteDoor } from '../../admin/client.js';
 import type { Door } from '../../admin/door.js';
 import { loadConfig } from '../../config/load.js';
@@ -143,6 +144,11 @@ async function atDoor<Value>(
     }
     throw error;
   }
+}
+
+/** The MCP endpoint of the proxy at a URL, or the endpoint itself. @throws {ProxyError} CONFIG_INVALID */
+export function endpointAt(url: string): string {
+  return mcpEndpoint(checkUrl(url));
 }
 
 /** The door takes the URL of the proxy and the one that `serve` prints. @throws {ProxyError} CONFIG_INVALID */

@@ -72,6 +72,22 @@ const tools = verb({
         ]),
 });
 
+const ping = verb({
+  usage: 'ping <session> [server]',
+  summary: 'start the servers of a session, or one, and ask each whether it is there',
+  run: async (door, _, ref, server?: string) => {
+    const answers = await door.ping(ref, server);
+    if (answers.some(({ ok }) => !ok)) process.exitCode = EXIT_FAILED;
+    return answers;
+  },
+  text: (answers) =>
+    answers
+      .map(({ server, ok, ms, error = '' }) =>
+        ok ? `${server} is there (${ms} ms).` : `${server}: ${error}`,
+      )
+      .join('\n'),
+});
+
 const bind = verb({
   usage: 'bind <session> <server>',
   summary: 'add a server to a session and start it',
@@ -106,7 +122,7 @@ const clearCache = verb({
   text: () => 'Forgotten: the next list asks the servers.',
 });
 
-export const servers = group(call, batch, tools, bind, unbind, reinitialize, clearCache);
+export const servers = group(call, batch, tools, ping, bind, unbind, reinitialize, clearCache);
 
 function linked(session: SessionView): string {
   const links = session.bindings.map(({ server, state }) => `${server} ${state}`);

@@ -55,17 +55,20 @@ export function described(
     ['last used', when(lastActiveAt)],
     ...facts,
   ];
-  const servers = bindings.map(({ server, state: link, scope: shared, generation, pid, error = '' }) => [
-    server,
-    link,
-    shared,
-    String(generation),
-    pid === undefined ? '' : String(pid),
-    error,
-  ]);
+  const servers = bindings.map(
+    ({ server, state: link, scope: shared, generation, pid, tools, error = '' }) => [
+      server,
+      link,
+      shared,
+      String(generation),
+      pid === undefined ? '' : String(pid),
+      tools === undefined ? '' : String(tools),
+      error,
+    ],
+  );
   return [
     table(head),
-    table([['SERVER', 'STATE', 'SCOPE', 'GENERATION', 'PID', 'ERROR'], ...servers]),
+    table([['SERVER', 'STATE', 'SCOPE', 'GENERATION', 'PID', 'TOOLS', 'ERROR'], ...servers]),
     events(last),
   ].join('\n\n');
 }

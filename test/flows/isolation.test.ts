@@ -85,7 +85,7 @@ test('nor in 100 sessions that share one server', { timeout: 60_000 }, async () 
   expect(await nonces(proxy, 100, 50)).toEqual({ crossed: 0, lost: 0 });
 });
 
-test('equal progress tokens of two clients do not mix', async () => {
+test('P8 equal progress tokens of two clients do not mix', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, {
     servers: { talkative: local('talkative', { scope: 'shared' }) },
@@ -298,7 +298,7 @@ test("a client's answer to a question that was put to another is passed over", a
   expect(answers.map(textOf)).toEqual([expect.stringContaining('"decline"')]);
 });
 
-test('notifications of one session do not reach another', async () => {
+test('P8 notifications of one session do not reach another', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, { servers: { talkative: local('talkative') } });
   const [loud, quiet] = [await RawClient.open(proxy.url), await RawClient.open(proxy.url)];

@@ -1,6 +1,7 @@
 import Database from 'better-sqlite3';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ProxyError } from '../../src/errors.js';
@@ -48,6 +49,40 @@ test('S6 a store of today is lifted by a step of tomorrow and keeps what is in i
     name: 'work',
     colour: 'red',
   });
+  db.close();
+});
+
+test('S6 a store of the first version is lifted to today’s and keeps its sessions, state and history', () => {
+  using folder = new TemporaryFolder();
+  const file = join(folder.path, 'sessions.db');
+  const old = new Database(file);
+  old.exec(readFileSync(new URL('../fixtures/schema-1.sql', import.meta.url), 'utf8'));
+  old.exec(`
+    INSERT INTO sessions VALUES ('ses_1', 'work', 'local', 'paused', 0, NULL, '{"ttl":1000}', 1, 2, 3);
+    INSERT INTO state VALUES ('session', 'ses_1', 'goal', '"tea"', 4, 2);
+    INSERT INTO events VALUES ('ses_1', 'main', 1, 1, 2, 'created', '{}');
+    INSERT INTO bindings VALUES ('ses_1', 'browser', 3, 'ended');
+    INSERT INTO attachments VALUES ('att_1', 'ses_1', '{}', 1, 1, 7);
+    INSERT INTO children VALUES (123, 'then', 'ses_0');
+  `);
+  old.close();
+  const store = openSqliteStore(file);
+  expect(store.sessions.byName('local', 'work')).toMatchObject({
+    id: 'ses_1',
+    state: 'paused',
+    settings: '{"ttl":1000}',
+    lastActiveAt: 3,
+  });
+  expect(store.state.list('session', 'ses_1')).toMatchObject([{ key: 'goal', value: '"tea"', version: 4 }]);
+  expect(store.events.last('ses_1', 'main', 10)).toMatchObject([{ seq: 1, type: 'created' }]);
+  expect(store.bindings.get('ses_1', 'browser')).toMatchObject({ generation: 3, ended: 'ended' });
+  store.close();
+  const db = new Database(file);
+  const fresh = new Database(':memory:');
+  migrate(fresh, 'FILE');
+  expect([version(db), tables(db)]).toEqual([version(fresh), tables(fresh)]);
+  expect(db.prepare('SELECT used_at FROM attachments').pluck().get()).toBe(7);
+  expect(db.prepare('SELECT marker FROM children').pluck().get()).toBe('');
   db.close();
 });
 

@@ -294,10 +294,12 @@ export class SessionProxy {
 
   /** Waits for requests under way, so many milliseconds at most. */
   async #settle(grace: number): Promise<void> {
-    const end = this.#clock.now() + grace;
-    while (this.#manager.inFlight > 0 && this.#clock.now() < end) {
+    // By a timer: a clock that is set meanwhile makes it neither shorter nor longer.
+    let over = false;
+    const stopTimer = this.#clock.after(grace, () => (over = true));
+    while (this.#manager.inFlight > 0 && !over)
       await new Promise<void>((resolve) => this.#clock.after(DRAIN_POLL, resolve));
-    }
+    stopTimer();
   }
 
   readonly #register = {

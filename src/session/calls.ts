@@ -195,8 +195,7 @@ export class Calls {
 
   #finish(id: Id): Call | undefined {
     const call = this.#calls.get(id);
-    if (!call) return undefined;
-    this.#calls.delete(id);
+    if (!call || !this.#calls.delete(id)) return undefined;
     call.stopTimer();
     call.exchange?.whileRunning(undefined);
     return call;
@@ -213,7 +212,10 @@ export class Calls {
   #startTimer(id: Id, call: Call): void {
     const { clock, config, connection } = this.#options;
     call.stopTimer();
-    const left = call.startedAt + config.timeouts.call * LONGEST_CALL - clock.now();
+    const longest = config.timeouts.call * LONGEST_CALL;
+    let left = call.startedAt + longest - clock.now();
+    // The timer would have ended it by then: the clock was set, or a user was waited for, and neither counts.
+    if (left <= 0 || left > longest) [call.startedAt, left] = [clock.now(), longest];
     call.stopTimer = clock.after(Math.min(config.timeouts.call, left), () => {
       this.#abandon(id, { reason: 'timeout' });
       const text =

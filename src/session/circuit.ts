@@ -32,7 +32,8 @@ export class Circuit {
   /** Before a start. @throws {ProxyError} CIRCUIT_OPEN */
   admit(server: string): void {
     const now = this.#clock.now();
-    if (now < this.#until) {
+    // A clock that was put back does not keep it open for longer.
+    if (now < this.#until && now >= this.#until - COOL_DOWN) {
       const when = new Date(this.#until).toISOString();
       throw new ProxyError(
         'CIRCUIT_OPEN',

@@ -119,7 +119,8 @@ export class Outbox {
   trim(): void {
     this.#sinceTrim = { messages: 0, bytes: 0 };
     const { store } = this.#outboxes;
-    store.streams.trim(this.stream, this.#outboxes.limits(1), this.#reader ? this.#cursor : undefined);
+    // The last one that a reader was given may still be on its way to it.
+    store.streams.trim(this.stream, this.#outboxes.limits(1), this.#reader ? this.#cursor - 1 : undefined);
     if (this.#reader) store.streams.trim(this.stream, this.#outboxes.limits(SLOW_READER));
   }
 

@@ -181,3 +181,34 @@ test(
     ).toBe(409);
   },
 );
+
+test(
+  'connections that break without a word in the middle of a call cost the others nothing, and their calls go on',
+  { timeout: 60_000 },
+  async () => {
+    using folder = new TemporaryFolder();
+    const ledger = new Ledger(folder);
+    await using proxy = await ProxyProcess.start(folder, { servers: { ledger: ledger.server } });
+    const client = await RawClient.open(proxy.url);
+    const { port, hostname } = new URL(proxy.url);
+    const times = rounds(100);
+    for (let time = 0; time < times; time++) {
+      const params = { name: 'write', arguments: { id: `reset-${time}`, before: 30 } };
+      const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params });
+      const socket = connect(Number(port), hostname);
+      socket.on('error', () => {});
+      socket.write(
+        `POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n` +
+          `Mcp-Session-Id: ${client.session}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      );
+      // Its priming event: the call is under way.
+      await new Promise((resolve) => socket.once('data', resolve));
+      socket.resetAndDestroy();
+      expect(await client.text('write', { id: `whole-${time}` })).toBe(`whole-${time}`);
+    }
+    // 2025-11-25: a connection that breaks is no cancellation.
+    await until(() => ledger.ids.length === 2 * times);
+    expect(new Set(ledger.ids).size).toBe(2 * times);
+    tell('connections reset in a call', { times, 'calls carried out': ledger.ids.length });
+  },
+);

@@ -34,6 +34,12 @@ export class ManualClock implements Clock {
     this.#now += ms;
   }
 
+  /** The system's clock is set: no time has gone by, and appointments are as far away as before. */
+  set(ms: number): void {
+    this.#now += ms;
+    for (const appointment of this.#appointments) appointment.at += ms;
+  }
+
   /** How many appointments are still to come. */
   get pending(): number {
     return this.#appointments.length;

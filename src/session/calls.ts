@@ -20,7 +20,7 @@ import {
   type Request,
 } from '../protocol/messages.js';
 import type { SentRequest } from '../store/types.js';
-import { cancelledError, restartedError, type Asked, type Exchange, type Outlet } from './exchange.js';
+import { cancelledError, restartedError, type Exchange, type Outlet } from './exchange.js';
 import { TaskTokens, type Listening } from './task-tokens.js';
 
 /** Progress renews a call's time, but not for ever: so many times `timeouts.call` at most. */
@@ -138,8 +138,16 @@ export class Calls {
   #cancelling(id: Id): (reason: Fields) => void {
     return (reason) => {
       this.#abandon(id, reason);
+      // Nobody is there any more to answer what the server asks in it, and it must not wait for that.
+      const asked = [...(this.#calls.get(id)?.asked ?? [])];
       this.#finish(id)?.reject(cancelledError());
+      for (const question of asked) this.#askings.get(question)?.(reason);
+      this.#refuseQuestions(asked, 'The client cancelled the request.');
     };
+  }
+
+  #refuseQuestions(questions: Id[], message: string): void {
+    for (const id of questions) this.#send({ jsonrpc: '2.0', id, error: { code: -32603, message } });
   }
 
   /** Takes up a request that an earlier process sent. */
@@ -154,9 +162,7 @@ export class Calls {
       exchange.whileRunning(this.#cancelling(id));
     }
     // Whom the client's answer would reach is gone; a server that waits for it would wait for ever.
-    const message = 'The proxy was restarted while the client was asked. Ask again.';
-    for (const question of asked)
-      this.#send({ jsonrpc: '2.0', id: question, error: { code: -32603, message } });
+    this.#refuseQuestions(asked, 'The proxy was restarted while the client was asked. Ask again.');
     return answer;
   }
 
@@ -253,8 +259,7 @@ export class Calls {
       const text = `The client of this session cannot answer ${method}.`;
       return reply({ error: { code: -32601, message: text } });
     }
-    const asked: Asked = { method, ...(params ? { params } : {}) };
-    const asking = outlet.ask(asked, (progress) =>
+    const asking = outlet.ask({ method, ...(params ? { params } : {}) }, (progress) =>
       this.#send({ jsonrpc: '2.0', method: 'notifications/progress', params: progress }),
     );
     if (call) this.#hold(call, id);
@@ -272,10 +277,7 @@ export class Calls {
       asking.cancel({ reason: 'timeout' });
       // A client that declares roots and never lists them must not stall its own calls.
       if (method === 'roots/list') reply({ result: { roots: [] } });
-      else
-        reply({
-          error: { code: -32603, message: `The client did not answer within ${formatDuration(limit)}.` },
-        });
+      else this.#refuseQuestions([id], `The client did not answer within ${formatDuration(limit)}.`);
     });
     void asking.answer.then((outcome) => {
       if (settle()) reply(outcome);

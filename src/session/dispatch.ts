@@ -12,6 +12,9 @@ import type { OwnTools } from './tools.js';
 /** Pages of one server's list that are gathered, should it never end. */
 const MAX_PAGES = 100;
 
+/** Resources that a session is subscribed to; each change of them is written down with all others. */
+export const MAX_SUBSCRIPTIONS = 1000;
+
 /** Codes by which a server says that what was named is not its own. */
 const NOT_MINE = new Set([-32601, -32602, -32002]);
 
@@ -95,6 +98,7 @@ export class Dispatcher {
   async #callOne(exchange: Exchange, config: ServerConfig, params: Fields | undefined): Promise<Outcome> {
     const router = this.#router;
     const { method } = exchange;
+    if (method === 'resources/subscribe') this.#checkSubscriptions();
     const outcome = await this.#party.servers.use(config, exchange.outlet.client, (binding) =>
       binding.call(method, params, exchange),
     );
@@ -238,6 +242,14 @@ export class Dispatcher {
       if (binding.live && binding.offers(needs)) outcomes.push(await binding.call(method, params, exchange));
     }
     return outcomes.find((outcome) => 'error' in outcome) ?? { result: {} };
+  }
+
+  /** @throws {ProxyError} TOO_MANY_REQUESTS */
+  #checkSubscriptions(): void {
+    const { subscriptions = [] } = this.#party.settings;
+    if (subscriptions.length < MAX_SUBSCRIPTIONS) return;
+    const text = `This session is subscribed to ${MAX_SUBSCRIPTIONS} resources already. Unsubscribe from some.`;
+    throw new ProxyError('TOO_MANY_REQUESTS', text);
   }
 
   #subscribed(server: string, uri: string, subscribed: boolean): void {

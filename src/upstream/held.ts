@@ -15,6 +15,23 @@ const STATE_LIFETIME = 10 * 60_000;
 /** Marks a `requestState` as ours; one without it is a server's own and passes through. */
 const STATE_PREFIX = 'msp1.';
 
+/** Stands before the state of a server that could be mistaken for ours: another proxy like this one made it. */
+const SERVERS_PREFIX = 'msp0.';
+
+/** A server's result whose state, if it asks for input, is told from ours. */
+export function withMarkedState(result: Fields): Fields {
+  const { requestState } = result;
+  const alike = typeof requestState === 'string' && /^msp[01]\./.test(requestState);
+  return alike ? { ...result, requestState: SERVERS_PREFIX + requestState } : result;
+}
+
+/** The params of a retry with the server's state as it was. */
+export function withBareState(params: Fields | undefined): Fields | undefined {
+  const state = params?.requestState;
+  if (typeof state !== 'string' || !state.startsWith(SERVERS_PREFIX)) return params;
+  return { ...params, requestState: state.slice(SERVERS_PREFIX.length) };
+}
+
 /** Where what belongs to a request goes until its answer. */
 export interface RequestStream {
   send(message: Notification): void;

@@ -14,6 +14,7 @@ import {
 import { completed, type Envelope } from '../protocol/modern.js';
 import { Exchange, silent } from '../session/exchange.js';
 import type { Listener } from '../session/clients.js';
+import { MAX_SUBSCRIPTIONS } from '../session/dispatch.js';
 import type { Session } from '../session/session.js';
 import type { RequestStream } from './held.js';
 import { meetServers } from './introduce.js';
@@ -56,6 +57,10 @@ export class Listen implements Listener {
     }
     this.#wanted = wanted;
     this.#uris = [...new Set(uris)];
+    if (this.#uris.length > MAX_SUBSCRIPTIONS) {
+      const text = `"resourceSubscriptions" names more than ${MAX_SUBSCRIPTIONS} resources.`;
+      throw new ProxyError('INVALID_PARAMS', text);
+    }
   }
 
   /** Tells of changes until the end. 2026-07-28: the acknowledgement comes first, and names what will be told. */
@@ -113,9 +118,9 @@ export class Listen implements Listener {
   async #subscribe(session: Session, uri: string): Promise<void> {
     const counts = listening.get(session) ?? new Map<string, number>();
     listening.set(session, counts);
-    const before = counts.get(uri) ?? 0;
-    counts.set(uri, before + 1);
-    if (before === 0) await this.#request(session, 'resources/subscribe', uri);
+    counts.set(uri, (counts.get(uri) ?? 0) + 1);
+    // Each time: an earlier try may have failed, and a second subscription changes nothing.
+    await this.#request(session, 'resources/subscribe', uri);
   }
 
   /** The client does not wait for it; a session that rests has nothing to unsubscribe from. */

@@ -17,13 +17,10 @@ import type { Store } from '../store/types.js';
 import type { RequestStream } from './held.js';
 import type { Answer } from './legacy.js';
 import type { ModernRequests, Running } from './modern.js';
-import { keepAlive } from './sse-stream.js';
+import { keepAlive, writeUnlessUnread } from './sse-stream.js';
 
 /** An answer that takes longer becomes a stream, whose heartbeats keep middleboxes from cutting it, milliseconds. */
 const STREAM_AFTER = 10_000;
-
-/** A client that does not read what it asked for is given up with this many bytes waiting. */
-const MAX_UNREAD = 16 * 1024 ** 2;
 
 export interface ModernHttpOptions {
   requests: ModernRequests;
@@ -101,7 +98,7 @@ class ModernReply implements RequestStream {
   send(message: Notification): void {
     if (!this.#streams || this.#response.destroyed) return;
     this.#open();
-    this.#write(sseMessage(JSON.stringify(message)));
+    writeUnlessUnread(this.#response, sseMessage(JSON.stringify(message)));
   }
 
   /** Stores what is to be stored, then answers. */
@@ -129,11 +126,6 @@ class ModernReply implements RequestStream {
     this.#response.writeHead(200, SSE_HEADERS);
     this.#response.flushHeaders();
     keepAlive(this.#response);
-  }
-
-  #write(text: string): void {
-    this.#response.write(text);
-    if (this.#response.writableLength > MAX_UNREAD) this.#response.destroy();
   }
 }
 

@@ -12,7 +12,14 @@ import { completed, envelopeOf, isLogged, isRemoved, type Envelope } from '../pr
 import { Exchange, silent, type Asked, type Outlet } from '../session/exchange.js';
 import type { Target } from '../session/correlate.js';
 import type { Session } from '../session/session.js';
-import { HeldCall, type HeldCalls, type RequestStream, type Told } from './held.js';
+import {
+  HeldCall,
+  withBareState,
+  withMarkedState,
+  type HeldCalls,
+  type RequestStream,
+  type Told,
+} from './held.js';
 import { meetServers } from './introduce.js';
 import type { Answer } from './legacy.js';
 import { Listen } from './listen.js';
@@ -90,7 +97,7 @@ export class ModernRequests {
       ({ serverInfo } = session.describe());
       await setLevel(session, envelope, principal);
       for (;;) {
-        exchange = new Exchange(method, params, outletOf(call, session, envelope), principal);
+        exchange = new Exchange(method, withBareState(params), outletOf(call, session, envelope), principal);
         exchange.use = target.use;
         if (given) exchange.cancel({});
         const outcome = await session.request(exchange);
@@ -174,7 +181,8 @@ async function discover(session: Session, { client }: Envelope): Promise<Outcome
 /** An outcome as this revision words it. */
 function translated(method: string, outcome: Outcome, serverInfo: unknown): Outcome {
   if ('result' in outcome) {
-    return { result: completed(method, withoutTasks(method, outcome.result), serverInfo) };
+    const result = withMarkedState(withoutTasks(method, outcome.result));
+    return { result: completed(method, result, serverInfo) };
   }
   const { error } = outcome;
   return error.code === RESOURCE_NOT_FOUND ? { error: { ...error, code: INVALID_PARAMS } } : outcome;

@@ -17,6 +17,15 @@ export function keepAlive(response: ServerResponse): void {
   }, HEARTBEAT).unref();
 }
 
+/** A client that does not read what it asked for is given up with this many bytes waiting. */
+const MAX_UNREAD = 4 * 1024 ** 2;
+
+/** Writes what no store keeps for the client; one that leaves too much unread is given up instead. */
+export function writeUnlessUnread(response: ServerResponse, text: string): void {
+  if (response.writableLength > MAX_UNREAD) response.destroy();
+  else response.write(text);
+}
+
 /** One HTTP response as the reader of an outbox. */
 export class SseReader implements Reader {
   readonly #response: ServerResponse;

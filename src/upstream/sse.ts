@@ -15,8 +15,7 @@ import { callerOf, parseJson } from './caller.js';
 import { HttpPeer, UNKNOWN_CLIENT } from './http-peer.js';
 import { introduce, type IntroduceOptions } from './introduce.js';
 import { readBody } from './listener.js';
-
-import { keepAlive } from './sse-stream.js';
+import { keepAlive, writeUnlessUnread } from './sse-stream.js';
 
 /** The stream, and where a client posts its messages. */
 export const SSE_PATH = '/sse';
@@ -40,6 +39,8 @@ interface Connection {
   /** By which the client is known when it comes back, where it has one. */
   key: string | undefined;
   peer: HttpPeer | undefined;
+  /** While the client is being introduced. */
+  introducing: Promise<HttpPeer> | undefined;
 }
 
 /**
@@ -64,10 +65,19 @@ export class SseEndpoint {
     if (given !== undefined && (given === '' || given.length > MAX_KEY)) {
       throw new ProxyError('INVALID_REQUEST', `The key in the URL must have 1 to ${MAX_KEY} characters.`);
     }
-    // A key is the client's own choice: it opens nothing but what the same principal opened with it.
-    const key = given === undefined ? undefined : JSON.stringify(['sse', principal.id, given]);
+    // A key is the client's own choice: it opens nothing but what the same principal opened with it, and only here. No
+    // header carries a line feed, so that nobody with whom a session is shared can present it as an id of ours.
+    const key = given === undefined ? undefined : `\n${JSON.stringify(['sse', principal.id, given])}`;
     const known = key === undefined ? undefined : this.#options.attachments.find(key, principal);
-    const connection: Connection = { principal, request, response, address, key, peer: undefined };
+    const connection: Connection = {
+      principal,
+      request,
+      response,
+      address,
+      key,
+      peer: undefined,
+      introducing: undefined,
+    };
     const id = randomBytes(24).toString('base64url');
     this.#connections.set(id, connection);
     response.once('close', () => this.#connections.delete(id));
@@ -93,8 +103,12 @@ export class SseEndpoint {
   async #receive(connection: Connection, message: Message): Promise<void> {
     try {
       if (!isRequest(message)) return connection.peer?.receive(message);
-      if (message.method === 'initialize') return await this.#initialize(connection, message);
-      const peer = connection.peer ?? (await this.#resume(connection, message));
+      if (message.method === 'initialize')
+        return void (await this.#introducing(connection, this.#initialize(connection, message)));
+      const peer =
+        (await connection.introducing) ??
+        connection.peer ??
+        (await this.#introducing(connection, this.#resume(connection, message)));
       // On one stream the answers to two requests of one id could not be told apart.
       if (peer.isRunning(message.id)) {
         const text = `A request with id ${JSON.stringify(message.id)} is still under way.`;
@@ -108,13 +122,20 @@ export class SseEndpoint {
       if (error.code === 'INTERNAL') log.upstream.error({ err: thrown }, error.message);
       if (!isRequest(message)) return;
       const answer = toResponse(message.id, { error: error.toJsonRpc() });
-      connection.response.write(sseMessage(JSON.stringify(answer)));
+      writeUnlessUnread(connection.response, sseMessage(JSON.stringify(answer)));
     }
   }
 
-  async #initialize(connection: Connection, message: Request): Promise<void> {
+  /** What comes meanwhile waits: it is of the same client, and for the same session. */
+  #introducing(connection: Connection, introduced: Promise<HttpPeer>): Promise<HttpPeer> {
+    connection.introducing = introduced;
+    return introduced.finally(() => (connection.introducing = undefined));
+  }
+
+  async #initialize(connection: Connection, message: Request): Promise<HttpPeer> {
     const { result, peer } = await this.#introduce(connection, profileOf(message.params), message);
     peer.outbox.send(toResponse(message.id, { result }));
+    return peer;
   }
 
   /** A client that goes on as if nothing had happened, after its stream broke or the proxy was restarted. */

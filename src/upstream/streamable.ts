@@ -60,8 +60,8 @@ export interface StreamableOptions extends IntroduceOptions {
 export class StreamableEndpoint {
   readonly #options: StreamableOptions;
   readonly #peers = new WeakMap<Attached['attachment'], HttpPeer>();
-  /** Clients without an id of ours, by the session that their requests name. */
-  readonly #strangers = new WeakMap<Session, HttpPeer>();
+  /** Clients without an id of ours, by the session that their requests name, and by principal: guests are not the owner. */
+  readonly #strangers = new WeakMap<Session, Map<string, HttpPeer>>();
   /** The stored answer that a connection carried last. */
   readonly #answered = new WeakMap<Socket, Outbox>();
 
@@ -256,7 +256,7 @@ export class StreamableEndpoint {
    * @throws {ProxyError} SESSION_REQUIRED, SESSION_NOT_FOUND, UNSUPPORTED_VERSION
    */
   #peer(caller: Caller, facts = this.#factsOf(caller)): HttpPeer {
-    const { request, known } = caller;
+    const { request, principal, known } = caller;
     const version = request.headers['mcp-protocol-version'];
     if (version !== undefined && !isLegacyVersion(version)) {
       throw new ProxyError(
@@ -269,7 +269,8 @@ export class StreamableEndpoint {
     const { correlator } = this.#options;
     // What a model names is not where its client is, unless there is nothing else to go by.
     const named = correlator.correlate({ ...facts, handle: undefined }) ?? correlator.correlate(facts);
-    if (named?.session) return this.#strangerIn(named.session, version ?? VERSION_WITHOUT_HEADER);
+    if (named?.session)
+      return this.#strangerIn(named.session, principal.id, version ?? VERSION_WITHOUT_HEADER);
     if (sessionKey(request) === undefined) {
       throw new ProxyError(
         'SESSION_REQUIRED',
@@ -281,12 +282,14 @@ export class StreamableEndpoint {
   }
 
   /** A client of which nothing is known but what it sends with each request. */
-  #strangerIn(session: Session, protocolVersion: LegacyVersion): HttpPeer {
-    const met = this.#strangers.get(session);
+  #strangerIn(session: Session, principal: string, protocolVersion: LegacyVersion): HttpPeer {
+    const strangers = this.#strangers.get(session) ?? new Map<string, HttpPeer>();
+    this.#strangers.set(session, strangers);
+    const met = strangers.get(principal);
     if (met) return met;
     const client = { ...UNKNOWN_CLIENT, protocolVersion };
     const stranger = this.#peerOf(this.#options.attachments.attach(session, client, false));
-    this.#strangers.set(session, stranger);
+    strangers.set(principal, stranger);
     return stranger;
   }
 

@@ -249,3 +249,18 @@ test('without a call the last attached client that can answer is asked', async (
   able.asked[0]?.answer({ result: { roots: [{ uri: 'file:///a' }] } });
   expect(await answer).toMatchObject({ result: { roots: [{ uri: 'file:///a' }] } });
 });
+
+test('a cancelled call takes its questions along: the client need not answer, and the server does not wait', async () => {
+  using world = new World({ manners: slow });
+  const client = new FakeClient({ elicitation: {} });
+  const exchange = client.call('x');
+  const outcome = world.session().request(exchange);
+  const server = await world.started();
+  await server.request();
+  const answer = ask(server, 'q', 'elicitation/create', { message: 'Which one?' });
+  await client.wasAsked();
+  exchange.cancel({ reason: 'gone' });
+  await expect(outcome).rejects.toMatchObject({ code: 'CALL_CANCELLED' });
+  expect(await answer).toMatchObject({ id: 'q', error: { code: -32603 } });
+  expect(client.asked[0]?.cancelled).toEqual({ reason: 'gone' });
+});

@@ -30,7 +30,6 @@ import { ModelTools } from './session/tools.js';
 import { openSqliteStore } from './store/sqlite.js';
 import type { ProcessMark, Store } from './store/types.js';
 import { isLoopback } from './upstream/guard.js';
-import { HeldCalls } from './upstream/held.js';
 import { HintReader } from './upstream/hints.js';
 import { Listener, readBody, type Bind, type Handler } from './upstream/listener.js';
 import type { IntroduceOptions } from './upstream/introduce.js';
@@ -105,7 +104,7 @@ export class SessionProxy {
     const folders = foldersBeside(config.store);
     if (config.store === ':memory:') this.#forget = () => rmSync(folders, { recursive: true, force: true });
     this.#catalog = new Catalog(config.servers, config.sessions.retention);
-    this.#modern = new ModernRequests(new HeldCalls(clock, this.#store));
+    this.#modern = new ModernRequests(clock, this.#store);
     this.#manager = new SessionManager({
       store: this.#store,
       clock,
@@ -320,6 +319,7 @@ export class SessionProxy {
 
   async #stop(): Promise<void> {
     this.#listener?.drain();
+    this.#modern.close();
     await this.#settle(DRAIN_GRACE);
     this.#endListening();
     await this.#manager.stop('was stopped with the proxy');

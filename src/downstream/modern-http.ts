@@ -105,7 +105,8 @@ export class ModernHttpTransport implements Transport {
         if (done()) this.onfailed(id, error);
       },
       message: (message) => {
-        if (!isResponse(message) || message.id !== id) return this.onmessage(message, id);
+        if (!isResponse(message)) return this.onmessage(message, id);
+        if (message.id !== id) return; // of another request: its stream is another one
         const refused = 'error' in message && message.error.code === HEADER_MISMATCH;
         if (refused && mayRepeat) {
           mayRepeat = false;
@@ -160,7 +161,7 @@ export class ModernHttpTransport implements Transport {
     const text = await this.#readText(response);
     const answer = parsed(text);
     // Whatever the status, a JSON-RPC answer is one. That of an error may name no request.
-    if (isFields(answer) && (fine || isFields(answer.error)))
+    if (isFields(answer) && !('method' in answer) && (fine || isFields(answer.error)))
       return sink.message(this.#message({ ...answer, jsonrpc: '2.0', id: message.id }));
     if (!fine) throw this.#refused(status, text);
     throw this.#unknown(`answered with what is no JSON object (HTTP ${status})`);

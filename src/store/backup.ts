@@ -15,18 +15,30 @@ export async function backupStore(from: string, to: string): Promise<{ pages: nu
     throw new ProxyError('INVALID_PARAMS', `${to} exists already and is not overwritten. Name another file.`);
   }
   const unfinished = `${to}.unfinished`;
+  begin(from, unfinished);
   try {
-    // It holds what sessions hold: readable by this user alone from its first byte.
-    closeSync(openSync(unfinished, 'wx', 0o600));
     const pages = await copy(from, unfinished);
     renameSync(unfinished, to);
     return { pages };
   } catch (error) {
     rmSync(unfinished, { force: true });
     if (error instanceof ProxyError) throw error;
-    const text = `The store ${from} could not be saved to ${to}: ${messageOf(error)}. Nothing was changed.`;
-    throw new ProxyError('STORE_FAILED', text, { cause: asProxyError(error) });
+    throw failed(from, error);
   }
+}
+
+/** Two who save to one file at once must not share it. It holds what sessions hold: for this user's eyes from the start. */
+function begin(from: string, unfinished: string): void {
+  try {
+    closeSync(openSync(unfinished, 'wx', 0o600));
+  } catch (error) {
+    throw failed(from, error);
+  }
+}
+
+function failed(from: string, error: unknown): ProxyError {
+  const text = `The store ${from} could not be saved: ${messageOf(error)}. Nothing was changed.`;
+  return new ProxyError('STORE_FAILED', text, { cause: asProxyError(error) });
 }
 
 async function copy(from: string, to: string): Promise<number> {

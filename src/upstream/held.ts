@@ -162,6 +162,15 @@ export class HeldCalls {
     return state;
   }
 
+  /** Gives up all calls whose client is away. */
+  close(): void {
+    for (const { call, stopTimer } of this.#held.values()) {
+      stopTimer();
+      call.abandon();
+    }
+    this.#held.clear();
+  }
+
   /**
    * The call that a retry goes on with; its state is used up.
    * @returns undefined for a request that is no retry of a held call

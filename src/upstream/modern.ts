@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.js';
 import { asProxyError, ProxyError } from '../errors.js';
 import {
   isFields,
@@ -12,11 +13,12 @@ import { completed, envelopeOf, isLogged, isRemoved, type Envelope } from '../pr
 import { Exchange, silent, type Asked, type Outlet } from '../session/exchange.js';
 import type { Target } from '../session/correlate.js';
 import type { Session } from '../session/session.js';
+import type { Store } from '../store/types.js';
 import {
   HeldCall,
   withBareState,
   withMarkedState,
-  type HeldCalls,
+  HeldCalls,
   type RequestStream,
   type Told,
 } from './held.js';
@@ -42,8 +44,13 @@ export interface Running {
 export class ModernRequests {
   readonly #held: HeldCalls;
 
-  constructor(held: HeldCalls) {
-    this.#held = held;
+  constructor(clock: Clock, store: Store) {
+    this.#held = new HeldCalls(clock, store);
+  }
+
+  /** The proxy stops: nobody could take the answer of a call whose client is away. */
+  close(): void {
+    this.#held.close();
   }
 
   /** @throws {ProxyError} ENVELOPE_INVALID, UNSUPPORTED_VERSION, METHOD_NOT_FOUND, INVALID_PARAMS */

@@ -119,15 +119,19 @@ export class StdioEndpoint {
     this.#attached ??=
       this.#peer?.attached ??
       introduce(this.#options, client, { ...facts, hint: undefined }).then(({ attached }) => attached);
-    const known = await this.#attached;
+    const known = await Promise.resolve(this.#attached).catch((error: unknown) => {
+      this.#attached = undefined; // the next request tries again
+      throw error;
+    });
     const target = this.#options.correlator.target({ ...facts, known }, client);
     const running = this.#options.modern.begin(request, LOCAL_PRINCIPAL.id, target, this.#stream);
     const key = JSON.stringify(request.id);
     this.#running.set(key, running);
-    const { response, record } = await running.answer;
+    let wanted = false;
+    const { response, record } = await running.answer.finally(() => (wanted = this.#running.delete(key)));
     if (record) await this.#options.store.write(record);
     // Cancelled meanwhile: the client has no use for an answer.
-    if (this.#running.delete(key) && response) this.#send(response);
+    if (wanted && response) this.#send(response);
   }
 
   #take(message: Notification | Response): void {

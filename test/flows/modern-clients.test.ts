@@ -232,6 +232,17 @@ describe('what a legacy server asks', () => {
     expect((await client.call('elicit', { a: 1 }, retry)).error?.code).toBe(-32602);
   });
 
+  test('a call whose client is away does not hold up the end of the proxy', async () => {
+    using folder = new TemporaryFolder();
+    await using proxy = await ProxyProcess.start(folder, { servers: talk });
+    const client = new ModernClient(proxy.url);
+    client.capabilities = person;
+    expect(asked(await client.call('elicit')).resultType).toBe('input_required');
+    const begun = Date.now();
+    await proxy.stop();
+    expect(Date.now() - begun).toBeLessThan(9000); // the drain alone would wait for ten seconds
+  });
+
   test('a call that needs what its client did not declare is refused, and the server is told', async () => {
     using folder = new TemporaryFolder();
     await using proxy = await ProxyProcess.start(folder, { servers: talk });

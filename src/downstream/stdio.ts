@@ -64,7 +64,8 @@ export class StdioTransport implements Transport {
     const stdin = this.#stdin;
     if (!stdin?.writable) {
       const text = `Server "${this.#server}" takes no more messages.${this.diagnosis()}`;
-      return Promise.reject(new ProxyError('SERVER_UNAVAILABLE', text));
+      const details = { unsent: true };
+      return Promise.reject(new ProxyError('SERVER_UNAVAILABLE', text, { details }));
     }
     if (stdin.writableLength > MAX_UNREAD_BYTES) {
       const text = `Server "${this.#server}" does not read its input: ${stdin.writableLength} bytes wait. Try again later.`;

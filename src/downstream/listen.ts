@@ -15,6 +15,9 @@ import {
 /** Waits before a broken subscription is opened again, milliseconds; the last one counts for all that follow. */
 const BACK_OFF = [500, 1000, 2000, 5000, 15_000, 60_000];
 
+/** How long a server may take to acknowledge; whoever waits to subscribe is then told that it did not. Milliseconds. */
+const ACKNOWLEDGE_WAIT = 10_000;
+
 const LISTS = { tools: 'toolsListChanged', prompts: 'promptsListChanged', resources: 'resourcesListChanged' };
 
 export interface ListenOptions {
@@ -144,10 +147,14 @@ export class Listen {
         method: 'subscriptions/listen',
         params: { notifications },
       };
+      const stop = this.#options.clock.after(ACKNOWLEDGE_WAIT, () =>
+        this.ended(id, 'it did not acknowledge'),
+      );
       try {
         await this.#options.send(request);
         await acknowledged;
       } finally {
+        stop();
         this.#opening = undefined;
       }
       this.#open = id;

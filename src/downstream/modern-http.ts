@@ -22,6 +22,9 @@ import type { Transport } from './types.js';
 /** A free connection is given up before most servers close it: no request is to meet a closing one. Milliseconds. */
 const FREE_CONNECTION = 4000;
 
+/** How long calls wait for an answer that only their headers need, milliseconds; they do without it then. */
+const OWN_REQUEST_WAIT = 10_000;
+
 /** How much of an error page is quoted, characters. */
 const QUOTED = 200;
 
@@ -137,7 +140,9 @@ export class ModernHttpTransport implements Transport {
       const message = (answer: Message) => {
         if (isResponse(answer)) resolve(answer);
       };
-      this.#post(request, {}, { message, failed: reject }, new AbortController().signal).catch(reject);
+      const late = AbortSignal.timeout(OWN_REQUEST_WAIT);
+      late.addEventListener('abort', () => reject(this.#unknown('did not answer')), { once: true });
+      this.#post(request, {}, { message, failed: reject }, late).catch(reject);
     });
   }
 

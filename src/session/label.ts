@@ -34,10 +34,15 @@ export function labelOf(
   return JSON.stringify(label);
 }
 
-/** Undefined for a server that was still starting. */
+/** Undefined for a server that was still starting, or whose worker was another program. */
 export function parseLabel(text: string): Label | undefined {
   const value: unknown = text === '' ? undefined : JSON.parse(text);
-  return isFields(value) ? (value as unknown as Label) : undefined;
+  if (!isFields(value)) return undefined;
+  const { owner, server, generation, config, description, variables } = value;
+  if (typeof owner !== 'string' || typeof server !== 'string' || typeof config !== 'string') return undefined;
+  if (typeof generation !== 'number' || !isFields(description) || !isFields(variables)) return undefined;
+  const texts = Object.entries(variables).map(([name, one]): [string, string] => [name, String(one)]);
+  return { owner, server, generation, config, description, variables: Object.fromEntries(texts) };
 }
 
 /** Under which a server's description is remembered: it holds for this configuration alone. */

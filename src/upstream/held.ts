@@ -3,7 +3,7 @@ import type { Clock } from '../clock.js';
 import { messageOf, ProxyError } from '../errors.js';
 import { log } from '../logger.js';
 import { isFields, type Fields, type Notification, type Outcome } from '../protocol/messages.js';
-import type { Asked, Asking } from '../session/exchange.js';
+import { cancelledError, type Asked, type Asking } from '../session/exchange.js';
 import type { Store } from '../store/types.js';
 
 /** Questions that a server asks at about the same time are put to the client together, milliseconds. */
@@ -63,9 +63,8 @@ export interface Ownership {
  */
 export class HeldCall {
   readonly owned: Ownership;
-  /** Gives the call up. */
-  readonly abandon: () => void;
   readonly #calls: HeldCalls;
+  readonly #onabandon: () => void;
   readonly #questions = new Map<string, Question>();
   #count = 0;
   #gathering: NodeJS.Timeout | undefined;
@@ -73,11 +72,20 @@ export class HeldCall {
   #turn: ((told: Told) => void) | undefined;
   #outcome: Outcome | undefined;
 
-  constructor(calls: HeldCalls, owned: Ownership, abandon: () => void) {
+  /** @param onabandon takes the call back downstream */
+  constructor(calls: HeldCalls, owned: Ownership, onabandon: () => void) {
     this.#calls = calls;
     this.owned = owned;
-    this.abandon = abandon;
+    this.#onabandon = onabandon;
   }
+
+  /** Gives the call up, and whoever waits for its client. */
+  readonly abandon = (): void => {
+    this.#onabandon();
+    const gone = { error: cancelledError().toJsonRpc() };
+    for (const { resolve } of this.#questions.values()) resolve(gone);
+    this.#questions.clear();
+  };
 
   /** Waits for what the client is to be told next; until then `stream` takes what belongs to the call. */
   next(stream: RequestStream): Promise<Told> {

@@ -38,6 +38,7 @@ export class Listen implements Listener {
   readonly #wanted: Fields;
   #uris: string[];
   #methods = new Set<string>();
+  #over = false;
   #end: () => void = () => {};
   readonly #ended = new Promise<void>((resolve) => (this.#end = resolve));
 
@@ -83,8 +84,13 @@ export class Listen implements Listener {
       },
     });
     session.clients.listeners.add(this);
+    const counts = listening.get(session) ?? new Map<string, number>();
+    listening.set(session, counts);
+    // All at once: whoever leaves meanwhile takes back what it counted, and nothing else.
+    for (const uri of this.#uris) counts.set(uri, (counts.get(uri) ?? 0) + 1);
     try {
-      for (const uri of this.#uris) await this.#subscribe(session, uri);
+      // Each time: an earlier try may have failed, and a second subscription changes nothing.
+      for (const uri of this.#uris) if (!this.#over) await this.#request(session, 'resources/subscribe', uri);
       if (kinds.length + this.#uris.length > 0) await this.#ended;
     } finally {
       session.clients.listeners.delete(this);
@@ -104,6 +110,7 @@ export class Listen implements Listener {
 
   /** No more is told; what was subscribed to for this stream is given up. */
   close(): void {
+    this.#over = true;
     this.#end();
   }
 
@@ -113,14 +120,6 @@ export class Listen implements Listener {
       method,
       params: withMeta(params, { [SUBSCRIPTION_ID]: this.#id }),
     });
-  }
-
-  async #subscribe(session: Session, uri: string): Promise<void> {
-    const counts = listening.get(session) ?? new Map<string, number>();
-    listening.set(session, counts);
-    counts.set(uri, (counts.get(uri) ?? 0) + 1);
-    // Each time: an earlier try may have failed, and a second subscription changes nothing.
-    await this.#request(session, 'resources/subscribe', uri);
   }
 
   /** The client does not wait for it; a session that rests has nothing to unsubscribe from. */

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js';
-import { asProxyError, ProxyError } from '../errors.js';
+import { asProxyError, messageOf, ProxyError } from '../errors.js';
+import { log } from '../logger.js';
 import {
   isFields,
   toResponse,
@@ -121,7 +122,7 @@ export class ModernRequests {
       .run(run)
       .catch((error: unknown) => ({ error: asProxyError(error).toJsonRpc() }))
       .then((outcome) => call.finish(translated(method, outcome, serverInfo), exchange?.record))
-      .catch(() => {});
+      .catch((error: unknown) => log.upstream.error({ err: error }, messageOf(error)));
     return call;
   }
 }

@@ -1,4 +1,4 @@
-import { redact } from './logger.js';
+import { redact } from './secrets.js';
 
 /**
  * Every failure this program explains to somebody, in one table: its stable code, the HTTP status and the

@@ -4,7 +4,7 @@ import { hintsOf } from '../config/clients.js';
 import { configSchema, toServerConfig, type Config } from '../config/schema.js';
 import { fillVariables } from '../config/variables.js';
 import { ProxyError } from '../errors.js';
-import { addSecrets } from '../logger.js';
+import { addSecrets } from '../secrets.js';
 
 /** The keys of a config file, in a program. Durations and sizes are text, as there: `30m`, `4MiB`. */
 export type ConfigInput = z.input<typeof configSchema>;

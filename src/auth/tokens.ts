@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { TokenConfig } from '../config/auth.js';
 import { ProxyError, messageOf } from '../errors.js';
-import { addSecrets } from '../logger.js';
+import { addSecrets } from '../secrets.js';
 import type { Principal } from './principal.js';
 
 /** Tokens named in the config; of each only the SHA-256 is kept. */

@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
 import { ProxyError, type ErrorCode } from '../errors.js';
-import { redact } from '../logger.js';
+import { redact } from '../secrets.js';
 
 /** Exit codes: 0 done, 1 something failed, 2 the config or the command line is at fault. */
 export const EXIT_FAILED = 1;

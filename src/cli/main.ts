@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { Command, Option, type CommandOptions } from 'commander';
-import { LOG_LEVELS } from '../logger.js';
+import { LOG_LEVELS } from '../log-levels.js';
 import { VERSION } from '../version.js';
 import { guarded } from './exit.js';
 

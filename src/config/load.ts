@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { ProxyError, messageOf } from '../errors.js';
-import { addSecrets } from '../logger.js';
+import { addSecrets } from '../secrets.js';
 import { APP, stateFolderOf } from './places.js';
 import { withPreset } from './presets.js';
 import { hintsOf } from './clients.js';

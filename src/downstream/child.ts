@@ -4,7 +4,8 @@ import { getDefaultEnvironment } from '@modelcontextprotocol/sdk/client/stdio.js
 import { within, type Clock } from '../clock.js';
 import type { StopStep } from '../config/recovery.js';
 import { ProxyError, messageOf } from '../errors.js';
-import { log, redact } from '../logger.js';
+import { log } from '../logger.js';
+import { redact } from '../secrets.js';
 import { markOf } from './process-mark.js';
 import { MARKER, newMarker, signalMarked } from './strays.js';
 import { spawnHere, type ServerProcess, type Spawn } from './process.js';

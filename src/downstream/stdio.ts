@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import type { Writable } from 'node:stream';
 import { ProxyError } from '../errors.js';
-import { log, redact } from '../logger.js';
+import { log } from '../logger.js';
+import { redact } from '../secrets.js';
 import { LineSplitter } from '../protocol/lines.js';
 import { toMessage, type Id, type Message } from '../protocol/messages.js';
 import { Child, PIPES_DRAIN, type ChildOptions } from './child.js';

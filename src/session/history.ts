@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import type { SessionsConfig } from '../config/schema.js';
-import { redact } from '../logger.js';
+import { redact } from '../secrets.js';
 import { isFields, type Fields } from '../protocol/messages.js';
 import type { EventRow, Store } from '../store/types.js';
 import type { Hooks } from './hooks.js';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.js';
-import { redact } from '../../src/logger.js';
+import { redact } from '../../src/secrets.js';
 import { TemporaryFolder } from '../support/proxy.js';
 
 function refusal(text: string): string {

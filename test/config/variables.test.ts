@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.js';
 import { fillVariables } from '../../src/config/variables.js';
-import { redact } from '../../src/logger.js';
+import { redact } from '../../src/secrets.js';
 import { TemporaryFolder } from '../support/proxy.js';
 
 test.each<[string, Record<string, string>, string]>([

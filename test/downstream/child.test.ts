@@ -4,7 +4,8 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { markOf } from '../../src/downstream/process-mark.js';
 import { MARKER } from '../../src/downstream/strays.js';
 import { ProxyError } from '../../src/errors.js';
-import { addSecrets, setLogLevel } from '../../src/logger.js';
+import { setLogLevel } from '../../src/logger.js';
+import { addSecrets } from '../../src/secrets.js';
 import { RunningChild } from '../support/child.js';
 import { TemporaryFolder } from '../support/proxy.js';
 

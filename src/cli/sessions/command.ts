@@ -6,7 +6,9 @@ import type { Door } from '../../admin/door.js';
 import { loadConfig } from '../../config/load.js';
 import { findConfigFile } from '../../config/places.js';
 import { ProxyError, messageOf } from '../../errors.js';
-import { LOG_LEVELS, addSecrets, setLogLevel, type LogLevel } from '../../logger.js';
+import { LOG_LEVELS, type LogLevel } from '../../log-levels.js';
+import { setLogLevel } from '../../logger.js';
+import { addSecrets } from '../../secrets.js';
 import { reachDoor } from '../reach.js';
 
 export interface CommonOptions {

@@ -2,10 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { API_PATH } from './admin/api-path.js';
-import { Api, refuse } from './admin/api.js';
 import { localDoor, type Door } from './admin/door.js';
-import { createAuthenticate, isAuthenticated } from './auth/authenticate.js';
 import { LOCAL_PRINCIPAL, type Principal } from './auth/principal.js';
 import { Catalog } from './catalog/catalog.js';
 import { systemClock, type Clock } from './clock.js';
@@ -14,7 +11,8 @@ import { createConnect, endHeld } from './downstream/connect.js';
 import type { Spawn } from './downstream/process.js';
 import { memoryOf } from './downstream/strays.js';
 import { clearLeftovers, registerInstance, succeed } from './leftovers.js';
-import { ProxyError, messageOf } from './errors.js';
+import { messageOf } from './errors.js';
+import { HttpSide, type Bind } from './http.js';
 import { log } from './logger.js';
 import { toLegacyResult } from './protocol/translate.js';
 import { Adoption, type HeldServer } from './session/adoption.js';
@@ -29,16 +27,11 @@ import { SessionOperations } from './session/operations.js';
 import { ModelTools } from './session/tools.js';
 import { openSqliteStore } from './store/sqlite.js';
 import type { ProcessMark, Store } from './store/types.js';
-import { isLoopback } from './upstream/guard.js';
 import { HintReader } from './upstream/hints.js';
-import { Listener, readBody, type Bind, type Handler } from './upstream/listener.js';
+import type { Routes } from './upstream/listener.js';
 import type { IntroduceOptions } from './upstream/introduce.js';
-import { METADATA_PATH, challengeOf, metadataHandler } from './upstream/metadata.js';
-import { ModernHttp } from './upstream/modern-http.js';
 import { ModernRequests } from './upstream/modern.js';
-import { MESSAGES_PATH, SSE_PATH, SseEndpoint } from './upstream/sse.js';
 import { StdioEndpoint } from './upstream/stdio.js';
-import { StreamableEndpoint } from './upstream/streamable.js';
 
 /** Requests under way when the proxy stops get this long, milliseconds. */
 const DRAIN_GRACE = 10_000;
@@ -82,9 +75,7 @@ export class SessionProxy {
   readonly #succession: Succession | undefined;
   /** Sessions of the worker before this one. */
   readonly #inherited: string[];
-  #listener: Listener | undefined;
-  #api: Api | undefined;
-  #endListening: () => void = () => {};
+  #http: HttpSide | undefined;
   #stopping: Promise<void> | undefined;
   #closed = false;
   /** Ends what is not to outlive the process. */
@@ -160,13 +151,13 @@ export class SessionProxy {
    * @param release stops reading what servers say
    */
   async handOver(release: () => Promise<void>): Promise<void> {
-    this.#listener?.leave();
+    this.#http?.leave();
     await this.#settle(LEAVE_GRACE);
     await release();
     await this.#stored();
     // What was just answered is on its way to the sockets.
     await new Promise<void>((resolve) => this.#clock.after(DRAIN_POLL, resolve));
-    await this.#listener?.close();
+    await this.#http?.close();
     this.#store.close();
     this.#closed = true;
   }
@@ -178,80 +169,39 @@ export class SessionProxy {
   }
 
   /**
-   * Serves Streamable HTTP.
+   * Serves HTTP on the port that the config names.
    * @returns the URL of the endpoint
    * @throws {ProxyError} PORT_IN_USE, CONFIG_INVALID
    */
   async listen(): Promise<string> {
-    const { listen, auth } = this.#config;
-    if (!isLoopback(listen.host) && !(isAuthenticated(auth) && listen.allowedHosts.length > 0)) {
-      throw new ProxyError(
-        'CONFIG_INVALID',
-        `listen.host ${listen.host} can be reached from other machines. Use 127.0.0.1, or say who may call (auth) and ` +
-          `under which names the proxy is reached (listen.allowedHosts).`,
-      );
-    }
-    const authenticate = createAuthenticate(auth);
-    const modern = new ModernHttp({
-      requests: this.#modern,
-      store: this.#store,
-      paramHeaders: (tool) => this.#catalog.paramHeaders(tool),
-    });
-    this.#endListening = () => modern.close();
-    const endpoint = new StreamableEndpoint({
-      modern,
-      outboxes: this.#manager.outboxes,
-      answers: this.#manager.answers,
+    const { url, endpoint } = await this.#httpSide().listen();
+    this.#store.processes.setUrl(this.#instance, url);
+    return endpoint;
+  }
+
+  /**
+   * Serves HTTP on a socket of this machine.
+   * @param more routes that are offered there alone
+   * @throws as `net.Server.listen`
+   */
+  async listenLocally(path: string, more: Routes): Promise<void> {
+    await this.#httpSide().listenLocally(path, more);
+    this.#store.processes.setUrl(this.#instance, `unix:${path}`);
+  }
+
+  #httpSide(): HttpSide {
+    return (this.#http ??= new HttpSide({
       ...this.#introduction(),
+      config: this.#config,
       store: this.#store,
       instance: this.#instance,
-      succeeded: this.#succession !== undefined,
-      maxBody: listen.maxBody,
-      authenticate,
-    });
-    const api = new Api({
-      authenticate,
-      door: (who) => this.door(who),
-      readBody: (request) => readBody(request, listen.maxBody),
-    });
-    this.#api = api;
-    const apiHandler: Handler = (request, response, path) => api.handle(request, response, path);
-    apiHandler.refuse = refuse;
-    const sse = new SseEndpoint({
-      ...this.#introduction(),
       outboxes: this.#manager.outboxes,
-      maxBody: listen.maxBody,
-      authenticate,
-    });
-    const byName: Handler = (request, response, path) => {
-      const [, name, end] = /^(\/[^/]+)(\/.+)$/.exec(path) ?? [];
-      if (end === listen.path) return endpoint.handle(request, response, `/s${name}`);
-      if (end === SSE_PATH) return sse.open(request, response, `/s${name}`);
-      throw new ProxyError('NOT_FOUND', `Nothing is here. A session is at /s/NAME${listen.path}.`);
-    };
-    const routes = new Map<string, Handler>([
-      [SSE_PATH, (request, response) => sse.open(request, response)],
-      [`${SSE_PATH}/`, (request, response, path) => sse.open(request, response, path)],
-      [MESSAGES_PATH, (request, response) => sse.message(request, response)],
-      [listen.path, (request, response) => endpoint.handle(request, response)],
-      [`${listen.path}/`, (request, response, path) => endpoint.handle(request, response, path)],
-      // The other way round for clients that want an endpoint to end with its transport's name.
-      ['/s/', (request, response, path) => byName(request, response, path)],
-      [API_PATH, apiHandler],
-      [`${API_PATH}/`, apiHandler],
-      ['/health', sayStatus('ok')],
-      ['/ready', sayStatus('ready')],
-    ]);
-    if (auth.jwt) {
-      const metadata = metadataHandler(auth.jwt, listen.path);
-      routes.set(METADATA_PATH, metadata).set(`${METADATA_PATH}${listen.path}`, metadata);
-    }
-    const challenge = auth.jwt && challengeOf(auth.jwt);
-    this.#listener = new Listener(listen, routes, challenge, this.#succession?.bind);
-    const { address, port } = await this.#listener.listen();
-    const at = (host: string) => `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
-    this.#store.processes.setUrl(this.#instance, at(reachable(address)));
-    return `${at(address)}${listen.path}`;
+      answers: this.#manager.answers,
+      succeeded: this.#succession !== undefined,
+      modern: { requests: this.#modern, paramHeaders: (tool) => this.#catalog.paramHeaders(tool) },
+      door: (who) => this.door(who),
+      bind: this.#succession?.bind,
+    }));
   }
 
   /** What every edge needs to tell clients and their sessions. */
@@ -318,37 +268,21 @@ export class SessionProxy {
   }
 
   async #stop(): Promise<void> {
-    this.#listener?.drain();
+    this.#http?.drain();
     this.#modern.close();
     await this.#settle(DRAIN_GRACE);
-    this.#endListening();
+    this.#http?.endListening();
     await this.#manager.stop('was stopped with the proxy');
-    this.#api?.close();
+    this.#http?.endFollowing();
     // What was just answered is on its way to the sockets.
     await new Promise<void>((resolve) => this.#clock.after(DRAIN_POLL, resolve));
-    await this.#listener?.close();
+    await this.#http?.close();
     this.#store.processes.removeInstance(this.#instance);
     this.#store.close();
     this.#closed = true;
     this.#forget();
     log.proxy.info('Stopped.');
   }
-}
-
-/** Answers programs that watch over this one; while it stops, the listener answers for it. */
-function sayStatus(status: string): Handler {
-  const handler: Handler = (_, response) => {
-    response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify({ status }));
-    return Promise.resolve();
-  };
-  handler.anyHost = true;
-  return handler;
-}
-
-/** Where this machine reaches a listener; one on all addresses is on loopback as well. */
-function reachable(address: string): string {
-  if (address === '0.0.0.0') return '127.0.0.1';
-  return address === '::' ? '::1' : address;
 }
 
 /** Folders of sessions stand beside the store, in a folder of its name. */

@@ -10,7 +10,7 @@ const FLOORS = [
   ['downstream', 'store', 'auth'],
   ['session', 'catalog'],
   ['upstream', 'admin'],
-  ['leftovers.ts'],
+  ['leftovers.ts', 'http.ts'],
   ['proxy.ts', 'keeper'],
   ['cli', 'api'],
   ['index.ts'],

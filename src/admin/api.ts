@@ -1,4 +1,5 @@
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Authenticate } from '../auth/authenticate.js';
 import type { Principal } from '../auth/principal.js';
 import { ProxyError } from '../errors.js';
 import type { Door } from './door.js';
@@ -11,7 +12,6 @@ import { EventStream } from './stream.js';
 const PROCESSING = 30_000;
 
 export interface ApiOptions {
-  authenticate: (headers: IncomingHttpHeaders) => Principal | Promise<Principal>;
   door: (who: Principal) => Door;
   /** @throws {ProxyError} BODY_TOO_LARGE, PARSE_ERROR */
   readBody: (request: IncomingMessage) => Promise<string>;
@@ -30,8 +30,13 @@ export class Api {
    * @param path what follows the API's own path
    * @throws {ProxyError} for `refuse`
    */
-  async handle(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
-    const door = this.#options.door(await this.#options.authenticate(request.headers));
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    { authenticate }: { authenticate: Authenticate },
+  ): Promise<void> {
+    const door = this.#options.door(await authenticate(request.headers));
     const { route, params } = findRoute(request.method ?? '', path);
     const query = queryOf(request, route);
     const body = await this.#body(request);

@@ -29,6 +29,20 @@ export function createAuthenticate(config: AuthConfig): Authenticate {
   };
 }
 
+/**
+ * The same for those who come over the machine's own socket, and so may write the store: they are the local principal,
+ * but for one who brings a token, and then means its principal.
+ */
+export function createLocalAuthenticate(config: AuthConfig): Authenticate {
+  const { tokens, jwt, trustedHeader } = config;
+  if (trustedHeader !== undefined || (tokens.length === 0 && !jwt)) return () => LOCAL_PRINCIPAL;
+  let authenticate: Authenticate | undefined; // files of keys are read for those alone who bring a token
+  return (headers) =>
+    headers.authorization === undefined
+      ? LOCAL_PRINCIPAL
+      : (authenticate ??= createAuthenticate(config))(headers);
+}
+
 /** Whether requests are asked who they are. */
 export function isAuthenticated({ tokens, jwt, trustedHeader }: AuthConfig): boolean {
   return tokens.length > 0 || jwt !== undefined || trustedHeader !== undefined;

@@ -1,12 +1,13 @@
 import type { Door } from '../admin/door.js';
-import { createAuthenticate } from '../auth/authenticate.js';
-import { LOCAL_PRINCIPAL, type Principal } from '../auth/principal.js';
+import { createLocalAuthenticate } from '../auth/authenticate.js';
 import type { Config } from '../config/schema.js';
 import { SessionProxy } from '../proxy.js';
 
 /** The door of a proxy in this process, which starts servers only when it must, and is stopped with the door. */
 export async function openDoor(config: Config, token: string | undefined): Promise<Door> {
-  const who = await principalOf(config, token);
+  // The same token means the same principal whether the proxy runs or not.
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const who = await createLocalAuthenticate(config.auth)(headers);
   const proxy = new SessionProxy({ config });
   const door = proxy.door(who);
   return {
@@ -20,11 +21,4 @@ export async function openDoor(config: Config, token: string | undefined): Promi
       );
     },
   };
-}
-
-/** The same token means the same principal whether the proxy runs or not; without one, whoever may write the store. */
-async function principalOf({ auth }: Config, token: string | undefined): Promise<Principal> {
-  const checked = auth.trustedHeader === undefined && (auth.tokens.length > 0 || auth.jwt !== undefined);
-  if (token === undefined || !checked) return LOCAL_PRINCIPAL;
-  return createAuthenticate(auth)({ authorization: `Bearer ${token}` });
 }

@@ -1,4 +1,3 @@
-import type { AddressInfo } from 'node:net';
 import { Daemon } from '../keeper/daemon.js';
 import { socketIn } from '../keeper/find-daemon.js';
 import { KeeperLink } from '../keeper/link.js';
@@ -21,7 +20,8 @@ export async function work(options: ServeOptions): Promise<void> {
         keeper: process.ppid,
         held,
         spawn: link.spawn,
-        bind: async (server, address) => (await link.listen(server, 'http', address)) as AddressInfo,
+        bind: (server, address) =>
+          link.listen(server, address.path === undefined ? 'http' : 'local', address),
       },
     });
     onSignals(() => proxy.stop());

@@ -2,12 +2,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Principal } from '../auth/principal.js';
 import { ProxyError } from '../errors.js';
 import type { Attached, Attachments } from '../session/attachments.js';
+import type { Entrance } from './listener.js';
 
 /** An HTTP request with who sent it and what it says of the session it is for, but for hints. */
 export interface Caller {
   request: IncomingMessage;
   response: ServerResponse;
   principal: Principal;
+  /** A client's pipe, carried by a shim. */
+  local: boolean;
   /** The session that the URL or a header names. */
   address: string | undefined;
   /** What its id leads to. */
@@ -17,18 +20,19 @@ export interface Caller {
 /**
  * The caller of a request.
  * @param path what follows the endpoint's own path
- * @throws {ProxyError} NOT_FOUND, SESSION_NAME_INVALID, SESSION_IN_USE
+ * @throws {ProxyError} UNAUTHORIZED, NOT_FOUND, SESSION_NAME_INVALID, SESSION_IN_USE
  */
-export function callerOf(
+export async function callerOf(
   request: IncomingMessage,
   response: ServerResponse,
   path: string,
-  principal: Principal,
+  { authenticate, local }: Entrance,
   attachments: Attachments,
-): Caller {
+): Promise<Caller> {
+  const principal = await authenticate(request.headers);
   const key = sessionKey(request);
   const known = key === undefined ? undefined : attachments.find(key, principal);
-  return { request, response, principal, address: addressOf(request, path), known };
+  return { request, response, principal, local, address: addressOf(request, path), known };
 }
 
 /**

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { Authenticate } from '../auth/authenticate.js';
 import type { ListenConfig } from '../config/schema.js';
 import { ProxyError, asProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
@@ -13,22 +13,24 @@ const REQUEST_TIMEOUT = 30_000;
 const CHECKING_INTERVAL = 5000; // Node's own default looks for late requests every 30 s only
 const KEEP_ALIVE_TIMEOUT = 75_000; // longer than the pools of common clients, so that theirs end first
 
+/** How callers come in: what is the same for all of one listener. */
+export interface Entrance {
+  /** Says who they are. */
+  authenticate: Authenticate;
+  /**
+   * The socket of this machine: what comes is a client's pipe, carried by a shim. It waits for a receipt (102) of each
+   * message before it sends the next, takes up every stream that breaks, and has no headers that could belie the body.
+   */
+  local: boolean;
+}
+
 export interface Handler {
-  (request: IncomingMessage, response: ServerResponse, path: string): Promise<void>;
+  (request: IncomingMessage, response: ServerResponse, path: string, entrance: Entrance): Promise<void>;
   /** Answers with a failure, also one from before it was asked; by default as a JSON-RPC error. */
   refuse?: (response: ServerResponse, error: ProxyError) => void;
   /** Answers whatever Host is asked for: a probe calls by an address, and learns nothing but that somebody is there. */
   anyHost?: boolean;
 }
-
-/** Makes a server reachable; resolves with where it is. @throws as `net.Server.listen` */
-export type Bind = (server: Server, address: { host: string; port: number }) => Promise<AddressInfo>;
-
-const listenHere: Bind = (server, { host, port }) =>
-  new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => resolve(server.address() as AddressInfo));
-  });
 
 /** Handlers by path. One that ends with a slash takes all below it, and is given what follows. */
 export type Routes = ReadonlyMap<string, Handler>;
@@ -37,25 +39,24 @@ export type Routes = ReadonlyMap<string, Handler>;
 export class Listener {
   readonly #config: ListenConfig;
   readonly #routes: Routes;
+  readonly #entrance: Entrance;
   readonly #challenge: (request: IncomingMessage) => string;
   readonly #server: Server;
-  readonly #bind: Bind;
   #draining = false;
   #leaving = false;
 
   /**
    * @param challenge the WWW-Authenticate header of a 401
-   * @param bind where its connections come from
    */
   constructor(
     config: ListenConfig,
     routes: Routes,
+    entrance: Entrance,
     challenge: (request: IncomingMessage) => string = () => 'Bearer',
-    bind: Bind = listenHere,
   ) {
-    this.#bind = bind;
     this.#config = config;
     this.#routes = routes;
+    this.#entrance = entrance;
     this.#challenge = challenge;
     this.#server = createServer(
       {
@@ -71,18 +72,9 @@ export class Listener {
     );
   }
 
-  /** @throws {ProxyError} PORT_IN_USE, CONFIG_INVALID */
-  async listen(): Promise<AddressInfo> {
-    const { host, port } = this.#config;
-    try {
-      return await this.#bind(this.#server, { host, port });
-    } catch (error) {
-      const inUse = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
-      const text = inUse
-        ? `Port ${port} on ${host} is in use. Stop the program that has it, or choose another with listen.port or --http ${host}:PORT.`
-        : `Cannot listen on ${host}:${port}: ${messageOf(error)}. Check listen.host and listen.port.`;
-      throw new ProxyError(inUse ? 'PORT_IN_USE' : 'CONFIG_INVALID', text, { cause: error });
-    }
+  /** @param bind makes the server reachable, and says where it is */
+  listen<Where>(bind: (server: Server) => Promise<Where>): Promise<Where> {
+    return bind(this.#server);
   }
 
   /** From now on a connection ends with its next response: another process takes over. */
@@ -120,11 +112,12 @@ export class Listener {
     const [handler, rest] = this.#find(path);
     try {
       checkCaller(request, this.#config, handler?.anyHost);
-      if (this.#draining)
+      // Who would only have to ask again of the next process is told to.
+      if (this.#draining || (this.#leaving && this.#entrance.local))
         throw new ProxyError('SHUTTING_DOWN', 'The proxy is shutting down. Try again in a moment.');
       if (!handler)
         throw new ProxyError('NOT_FOUND', `Nothing is here. The MCP endpoint is ${this.#config.path}.`);
-      await handler(request, response, rest);
+      await handler(request, response, rest, this.#entrance);
     } catch (thrown) {
       if (!(thrown instanceof ProxyError)) log.upstream.error({ err: thrown }, messageOf(thrown));
       const error = asProxyError(thrown);

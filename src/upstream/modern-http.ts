@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Principal } from '../auth/principal.js';
 import { asProxyError, type ErrorObject } from '../errors.js';
 import { log } from '../logger.js';
 import {
@@ -14,6 +13,7 @@ import { checkHeaders, checkParamHeaders, type ParamHeader } from '../protocol/m
 import { SSE_HEADERS, sseMessage } from '../protocol/sse.js';
 import type { Target } from '../session/correlate.js';
 import type { Store } from '../store/types.js';
+import type { Caller } from './caller.js';
 import type { RequestStream } from './held.js';
 import type { Answer } from './legacy.js';
 import type { ModernRequests, Running } from './modern.js';
@@ -39,16 +39,14 @@ export class ModernHttp {
   }
 
   async handle(
-    request: IncomingMessage,
-    response: ServerResponse,
+    { request, response, principal, local }: Caller,
     message: Message,
-    principal: Principal,
     target: () => Target,
   ): Promise<void> {
     if (!isRequest(message)) return void response.writeHead(202).end(); // none of its notifications is for us
     const reply = new ModernReply(request, response, this.#options.store);
     try {
-      this.#check(request, message);
+      if (!local) this.#check(request, message);
       const running = this.#options.requests.begin(message, principal.id, target(), reply);
       response.once('close', () => {
         if (!response.writableFinished) running.cancel();

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Authenticate } from '../auth/authenticate.js';
 import type { Principal } from '../auth/principal.js';
 import { asProxyError, ProxyError } from '../errors.js';
 import { log } from '../logger.js';
@@ -14,7 +13,7 @@ import type { Outboxes } from '../session/outboxes.js';
 import { callerOf, parseJson } from './caller.js';
 import { HttpPeer, UNKNOWN_CLIENT } from './http-peer.js';
 import { introduce, type IntroduceOptions } from './introduce.js';
-import { readBody } from './listener.js';
+import { readBody, type Entrance } from './listener.js';
 import { keepAlive, writeUnlessUnread } from './sse-stream.js';
 
 /** The stream, and where a client posts its messages. */
@@ -26,7 +25,6 @@ const MAX_KEY = 128;
 export interface SseOptions extends IntroduceOptions {
   outboxes: Outboxes;
   maxBody: number;
-  authenticate: Authenticate;
 }
 
 /** One open stream of a client. */
@@ -57,10 +55,15 @@ export class SseEndpoint {
   }
 
   /** Opens the stream. @param path what follows `/sse` */
-  async open(request: IncomingMessage, response: ServerResponse, path = ''): Promise<void> {
+  async open(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    entrance: Entrance,
+  ): Promise<void> {
     allow(request, 'GET');
-    const principal = await this.#options.authenticate(request.headers);
-    const { address } = callerOf(request, response, path, principal, this.#options.attachments);
+    const { attachments } = this.#options;
+    const { principal, address } = await callerOf(request, response, path, entrance, attachments);
     const given = query(request, 'key');
     if (given !== undefined && (given === '' || given.length > MAX_KEY)) {
       throw new ProxyError('INVALID_REQUEST', `The key in the URL must have 1 to ${MAX_KEY} characters.`);
@@ -88,9 +91,14 @@ export class SseEndpoint {
   }
 
   /** Takes one message; what answers it comes on the stream. */
-  async message(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async message(
+    request: IncomingMessage,
+    response: ServerResponse,
+    _path: string,
+    { authenticate }: Entrance,
+  ): Promise<void> {
     allow(request, 'POST');
-    const principal = await this.#options.authenticate(request.headers);
+    const principal = await authenticate(request.headers);
     const connection = this.#connections.get(query(request, 'connection') ?? '');
     if (connection?.principal.id !== principal.id) {
       throw new ProxyError('SESSION_NOT_FOUND', `This connection is closed. Open ${SSE_PATH} again.`);

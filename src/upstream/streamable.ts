@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Authenticate } from '../auth/authenticate.js';
 import { ProxyError, asProxyError } from '../errors.js';
 import { profileOf } from '../protocol/client.js';
 import {
@@ -34,7 +33,7 @@ import { accepts, callerOf, parseJson, sessionKey, type Caller } from './caller.
 import { HttpPeer, UNKNOWN_CLIENT } from './http-peer.js';
 import { introduce, type IntroduceOptions } from './introduce.js';
 
-import { answerError, readBody } from './listener.js';
+import { answerError, readBody, type Entrance } from './listener.js';
 import type { ModernHttp } from './modern-http.js';
 import { Reply } from './reply.js';
 import { modernTarget } from './target.js';
@@ -51,7 +50,6 @@ export interface StreamableOptions extends IntroduceOptions {
   maxBody: number;
   /** Another process takes over, should this one die. */
   succeeded: boolean;
-  authenticate: Authenticate;
   /** Takes what clients of 2026-07-28 send. */
   modern: ModernHttp;
 }
@@ -70,14 +68,18 @@ export class StreamableEndpoint {
   }
 
   /** @param path what follows the endpoint's own path: nothing, or `/s/` and the address of a session */
-  async handle(request: IncomingMessage, response: ServerResponse, path = ''): Promise<void> {
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    entrance: Entrance,
+  ): Promise<void> {
     this.#acknowledge(request.socket);
     if (request.method !== 'POST' && eraOf(request.headers['mcp-protocol-version']) === 'modern') {
       const text = `Revision ${MODERN_VERSION} has no ${request.method}: use POST.`;
       throw new ProxyError('METHOD_NOT_ALLOWED', text);
     }
-    const principal = await this.#options.authenticate(request.headers);
-    const caller = callerOf(request, response, path, principal, this.#options.attachments);
+    const caller = await callerOf(request, response, path, entrance, this.#options.attachments);
     const { known } = caller;
     switch (request.method) {
       case 'POST':
@@ -108,13 +110,16 @@ export class StreamableEndpoint {
     if (!/^application\/json\b/i.test(request.headers['content-type'] ?? '')) {
       throw new ProxyError('UNSUPPORTED_MEDIA_TYPE', 'Send the message as "Content-Type: application/json".');
     }
-    const value = parseJson(await readBody(request, this.#options.maxBody));
+    const body = await readBody(request, this.#options.maxBody);
+    // The receipt: without it, the message was certainly not carried out.
+    if (caller.local && !response.destroyed) response.writeProcessing();
+    const value = parseJson(body);
     if (Array.isArray(value)) return this.#batch(caller, value);
     const message = toMessage(value);
     const version = request.headers['mcp-protocol-version'];
     if ('method' in message && isModern(message, typeof version === 'string' ? version : undefined)) {
       const target = () => modernTarget(this.#options.correlator, this.#factsOf(caller, message), message);
-      return this.#options.modern.handle(request, response, message, caller.principal, target);
+      return this.#options.modern.handle(caller, message, target);
     }
     try {
       if (isRequest(message) && message.method === 'initialize')
@@ -146,10 +151,10 @@ export class StreamableEndpoint {
   }
 
   async #request(caller: Caller, message: Request): Promise<void> {
-    const { request, response } = caller;
+    const { request } = caller;
     const facts = this.#factsOf(caller, message);
     const peer = this.#peer(caller, facts);
-    const reply = this.#reply(request, response, peer, message);
+    const reply = this.#reply(caller, peer, message);
     if (reply.primes && isWorthKeeping(message.method)) reply.keep();
     reply.end(await peer.request(message, reply, facts));
     if (reply.outbox) this.#answered.set(request.socket, reply.outbox);
@@ -162,7 +167,9 @@ export class StreamableEndpoint {
 
   /** 2025-03-26 alone: several messages in one POST, their answers in one array. */
   async #batch(caller: Caller, values: unknown[]): Promise<void> {
-    const { response } = caller;
+    const { response, local } = caller;
+    if (local)
+      throw new ProxyError('INVALID_REQUEST', 'Batches are not taken on a pipe: send one message a line.');
     const peer = this.#peer(caller);
     const { protocolVersion } = peer.client;
     if (protocolVersion !== BATCH_VERSION) {
@@ -191,7 +198,7 @@ export class StreamableEndpoint {
     response.writeHead(200, { 'Content-Type': 'application/json' }).end(body);
   }
 
-  #reply(request: IncomingMessage, response: ServerResponse, peer: HttpPeer, message: Request): Reply {
+  #reply({ request, response, local }: Caller, peer: HttpPeer, message: Request): Reply {
     const { store, outboxes, answers, instance, succeeded } = this.#options;
     return new Reply({
       store,
@@ -206,7 +213,7 @@ export class StreamableEndpoint {
       },
       response,
       streams: accepts(request, 'text/event-stream'),
-      primes: peer.client.protocolVersion >= PRIMING_VERSION,
+      primes: knowsPriming(peer, local),
     });
   }
 
@@ -216,7 +223,7 @@ export class StreamableEndpoint {
    * Opens the client's own stream, or takes up the one its last event came on. 2025-11-25: the server MUST NOT replay
    * messages of another stream; an id that is not this client's own is treated as none.
    */
-  #get({ request, response }: Caller, peer: HttpPeer): Promise<void> {
+  #get({ request, response, local }: Caller, peer: HttpPeer): Promise<void> {
     if (!accepts(request, 'text/event-stream')) {
       throw new ProxyError(
         'NOT_ACCEPTABLE',
@@ -226,7 +233,7 @@ export class StreamableEndpoint {
     const last = parseEventId(String(request.headers['last-event-id'] ?? ''));
     const outbox = (last && this.#streamOf(peer, last.stream)) ?? peer.outbox;
     const after = last && outbox.stream === last.stream ? last.seq : undefined;
-    new SseReader(response, outbox, after, peer.client.protocolVersion >= PRIMING_VERSION);
+    new SseReader(response, outbox, after, knowsPriming(peer, local));
     return Promise.resolve();
   }
 
@@ -256,7 +263,7 @@ export class StreamableEndpoint {
    * @throws {ProxyError} SESSION_REQUIRED, SESSION_NOT_FOUND, UNSUPPORTED_VERSION
    */
   #peer(caller: Caller, facts = this.#factsOf(caller)): HttpPeer {
-    const { request, principal, known } = caller;
+    const { request, principal, known, local } = caller;
     const version = request.headers['mcp-protocol-version'];
     if (version !== undefined && !isLegacyVersion(version)) {
       throw new ProxyError(
@@ -268,7 +275,9 @@ export class StreamableEndpoint {
     if (known) return this.#peerOf(known);
     const { correlator } = this.#options;
     // What a model names is not where its client is, unless there is nothing else to go by.
-    const named = correlator.correlate({ ...facts, handle: undefined }) ?? correlator.correlate(facts);
+    const named = local
+      ? undefined // a shim introduces its client again
+      : (correlator.correlate({ ...facts, handle: undefined }) ?? correlator.correlate(facts));
     if (named?.session)
       return this.#strangerIn(named.session, principal.id, version ?? VERSION_WITHOUT_HEADER);
     if (sessionKey(request) === undefined) {
@@ -312,4 +321,9 @@ export class StreamableEndpoint {
     this.#answered.delete(socket);
     this.#options.answers.forget(answered.stream);
   }
+}
+
+/** Whether the client can resume a stream from before its first message; a shim can, whatever its client speaks. */
+function knowsPriming({ client }: HttpPeer, local: boolean): boolean {
+  return local || client.protocolVersion >= PRIMING_VERSION;
 }

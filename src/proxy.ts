@@ -9,6 +9,7 @@ import { systemClock, type Clock } from './clock.js';
 import type { Config } from './config/schema.js';
 import { createConnect, endHeld } from './downstream/connect.js';
 import type { Spawn } from './downstream/process.js';
+import { remoteSessions, type Remember } from './downstream/remote-session.js';
 import { memoryOf } from './downstream/strays.js';
 import { clearLeftovers, registerInstance, succeed } from './leftovers.js';
 import { messageOf } from './errors.js';
@@ -46,8 +47,10 @@ export interface Succession {
   keeper: number;
   spawn: Spawn;
   bind: Bind;
-  /** What the worker before this one left running. */
+  remember: Remember;
+  /** What the worker before this one left running, and what it had remembered. */
   held: HeldServer[];
+  remembered: ReadonlyMap<string, string>;
 }
 
 /** What a proxy is made of. */
@@ -105,7 +108,7 @@ export class SessionProxy {
       servers: config.servers,
       router: this.#catalog,
       memoryOf,
-      connect: createConnect(clock, this.#register, succession?.spawn),
+      connect: createConnect(clock, this.#register, succession),
       succeeds: succession !== undefined,
       folder: (owner) => {
         const folder = join(folders, owner);
@@ -136,14 +139,15 @@ export class SessionProxy {
   /** Goes on where the worker before this one ended; before anybody is served. */
   async takeOver(): Promise<void> {
     if (!this.#succession) return;
-    const end = (process: HeldServer['process']) => endHeld(process, this.#clock, this.#register);
+    const { held, remember, remembered } = this.#succession;
     const adoption = new Adoption({
       store: this.#store,
       manager: this.#manager,
-      end,
+      servers: this.#config.servers,
+      end: (one, config) => endHeld(one, config, this.#clock, this.#register, remember),
       readable: toLegacyResult,
     });
-    await adoption.run(this.#inherited, this.#succession.held);
+    await adoption.run(this.#inherited, [...held, ...remoteSessions(remembered)]);
   }
 
   /**

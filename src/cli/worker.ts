@@ -13,13 +13,14 @@ export async function work(options: ServeOptions): Promise<void> {
   const link = new KeeperLink();
   try {
     const config = readConfig(options, true);
-    const { held, first } = await link.takeOver();
+    const { first, ...inherited } = await link.takeOver();
     const proxy = new SessionProxy({
       config,
       succession: {
         keeper: process.ppid,
-        held,
+        ...inherited,
         spawn: link.spawn,
+        remember: link.remember,
         bind: (server, address) =>
           link.listen(server, address.path === undefined ? 'http' : 'local', address),
       },

@@ -9,11 +9,12 @@ import { HttpTransport } from './http.js';
 import { adoptLegacy, connectLegacy } from './legacy.js';
 import { ModernHttpTransport } from './modern-http.js';
 import { connectModern } from './modern.js';
-import { spawnHere, type ServerProcess, type Spawn } from './process.js';
+import { spawnHere, type Spawn } from './process.js';
+import { RemoteNotes, type Remember } from './remote-session.js';
 import { SseTransport } from './sse.js';
 import { StdioTransport } from './stdio.js';
 import { fillTemplates } from './template.js';
-import type { ConnectContext, Connection, Transport } from './types.js';
+import type { ConnectContext, Connection, Held, Transport } from './types.js';
 
 /** Starts or reaches a configured server and does its handshake. */
 export type Connect = (config: ServerConfig, context: ConnectContext) => Promise<Connection>;
@@ -34,8 +35,18 @@ type Try = (
   timeout?: number,
 ) => Promise<Connection>;
 
+/** What a keeper lends: its children, and its memory. */
+export interface Lent {
+  spawn?: Spawn;
+  remember?: Remember;
+}
+
 /** The real thing: child processes and HTTP. */
-export function createConnect(clock: Clock, register: ProcessRegister, spawn: Spawn = spawnHere): Connect {
+export function createConnect(
+  clock: Clock,
+  register: ProcessRegister,
+  { spawn = spawnHere, remember = () => {} }: Lent = {},
+): Connect {
   return (config, context) => {
     const { name: server, timeouts } = config;
     const attempt: Try = async (transport, handshake, timeout = timeouts.start) => {
@@ -46,13 +57,13 @@ export function createConnect(clock: Clock, register: ProcessRegister, spawn: Sp
         throw asProxyError(error, 'SERVER_UNAVAILABLE');
       }
     };
-    if (config.kind === 'remote') return connectRemote(config, context, attempt);
+    if (config.kind === 'remote') return connectRemote(config, context, attempt, remember);
     const filled = fillTemplates(config, context.variables);
     const { maxMessage } = config;
     const process = { private: usesFolder(config), ...stopOf(config), clock, register };
     const options = { ...filled, ...process, server, maxMessage };
     const { held } = context;
-    if (held) {
+    if (held && 'process' in held) {
       const transport = new StdioTransport({
         ...options,
         spawn: () => Promise.resolve(held.process),
@@ -127,10 +138,19 @@ async function connectRemote(
   config: RemoteServerConfig,
   context: ConnectContext,
   attempt: Try,
+  remember: Remember,
 ): Promise<Connection> {
   const { name: server, url, headers, maxMessage, transport, era } = config;
-  const { client, signal } = context;
-  const options = { server, url, headers, maxMessage };
+  const { client, signal, held } = context;
+  const options = { server, url, headers, maxMessage, remember };
+  if (held && 'remote' in held) {
+    const { remote, description, expected } = held;
+    const protocolVersion = String(description.protocolVersion);
+    return adoptLegacy(
+      new HttpTransport({ ...options, held: { remote, protocolVersion, expected } }),
+      description,
+    );
+  }
   const legacy = () => attempt(new HttpTransport(options), (given) => connectLegacy(given, client));
   const modern = () => attempt(new ModernHttpTransport(options), (given) => connectModern(given, client));
   const sse = () => attempt(new SseTransport(options), (given) => connectLegacy(given, client));
@@ -152,13 +172,24 @@ async function connectRemote(
   throw asProxyError(first, 'SERVER_UNAVAILABLE');
 }
 
-/** Ends a process in order that an earlier one of ours started and that nobody wants any more. */
+/**
+ * Ends in order what an earlier process of ours left and nobody wants any more.
+ * @param config of the server, if it is still the same: a session's id is for no other address
+ */
 export async function endHeld(
-  process: ServerProcess,
+  held: Held,
+  config: ServerConfig | undefined,
   clock: Clock,
   register: ProcessRegister,
+  remember: Remember,
 ): Promise<void> {
-  const spawn = () => Promise.resolve(process);
+  if ('remote' in held) {
+    const { remote } = held;
+    if (config?.kind !== 'remote') return new RemoteNotes(remember, remote).forget();
+    const options = { ...config, server: config.name, remember };
+    return new HttpTransport({ ...options, held: { remote, expected: [] } }).close();
+  }
+  const spawn = () => Promise.resolve(held.process);
   const child = new Child({
     server: 'unwanted',
     command: '',

@@ -107,6 +107,10 @@ class LegacyConnection implements Connection {
     return this.#transport.pid;
   }
 
+  get sessionless(): boolean {
+    return this.#transport.sessionless ?? false;
+  }
+
   listen(events: Pick<Transport, 'onmessage' | 'onfailed' | 'onclose'>): void {
     this.#transport.onmessage = events.onmessage;
     this.#transport.onfailed = events.onfailed;

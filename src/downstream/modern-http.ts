@@ -47,6 +47,7 @@ export class ModernHttpTransport implements Transport {
   onfailed: Transport['onfailed'] = () => {};
   onclose: Transport['onclose'] = () => {};
   readonly pid = undefined;
+  readonly sessionless = true;
   readonly #options: HttpOptions;
   readonly #url: URL;
   readonly #agent: Agent;

@@ -122,6 +122,10 @@ class ModernConnection implements Connection {
     return this.#transport.pid;
   }
 
+  get sessionless(): boolean {
+    return this.#transport.sessionless ?? false;
+  }
+
   close(force?: boolean): Promise<void> {
     this.#listen.close();
     return this.#transport.close(force);

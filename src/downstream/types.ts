@@ -3,6 +3,7 @@ import type { ClientProfile } from '../protocol/client.js';
 import type { Era } from '../protocol/eras.js';
 import type { Fields, Id, Message } from '../protocol/messages.js';
 import type { ServerProcess } from './process.js';
+import type { RemoteSession } from './remote-session.js';
 
 /** Carries messages to and from one server. A driver knows processes or sockets, not sessions. */
 export interface Transport {
@@ -35,6 +36,8 @@ export interface Transport {
   label(text: string): void;
   /** Of a local server that runs. */
   readonly pid: number | undefined;
+  /** After the handshake: the server keeps no session, so that a new connection is as good as the last one. */
+  readonly sessionless?: boolean;
 }
 
 /** What a server said of itself in its answer to `initialize`. */
@@ -54,7 +57,11 @@ export interface Connection {
   close: Transport['close'];
   label: Transport['label'];
   readonly pid: number | undefined;
+  readonly sessionless?: boolean;
 }
+
+/** A server that outlived the worker that spoke to it. */
+export type Held = { process: ServerProcess } | { remote: RemoteSession };
 
 /** What a server is started with. */
 export interface ConnectContext {
@@ -66,5 +73,5 @@ export interface ConnectContext {
   /** The server is not wanted any more, also while it starts. */
   signal?: AbortSignal;
   /** It runs already, and an earlier process did the handshake. */
-  held?: { process: ServerProcess; description: Description };
+  held?: Held & { description: Description; expected: readonly number[] };
 }

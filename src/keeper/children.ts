@@ -13,7 +13,6 @@ export interface HeldChild {
   readonly marker: string;
   readonly stdio: Socket;
   readonly stderr: Socket;
-  label: string;
   exit: Exit | undefined;
 }
 
@@ -51,7 +50,6 @@ export class Children {
         marker,
         stdio: stdio.near,
         stderr: stderr.near,
-        label: '',
         exit: undefined,
       };
       this.#held.set(pid, child);
@@ -64,11 +62,6 @@ export class Children {
       // The child has its own copies: where ours stayed open, nobody would see its end.
       for (const { far } of [stdio, stderr]) far.destroy();
     }
-  }
-
-  label(pid: number, text: string): void {
-    const child = this.#held.get(pid);
-    if (child) child.label = text;
   }
 
   /** The process and its group are gone. */

@@ -50,6 +50,8 @@ export class Keeper {
     this.#say(this.#worker, { word: 'exit', pid: child.pid, ...exit });
   });
   readonly #doors = new Doors((door, socket) => this.#pass(door, socket));
+  /** What each worker tells the next one. It may be as secret as a session at a server: it is never on disk. */
+  readonly #memory = new Map<string, string>();
   /** The one in charge. */
   #worker: Worker | undefined;
   /** The one that takes over when it is loaded and nobody is in charge. */
@@ -110,7 +112,12 @@ export class Keeper {
     this.#next = worker;
     child.on('message', (order) => void this.#obey(worker, order as Order));
     child.on('error', (error) => log.proxy.error(`The worker cannot be reached: ${error.message}`));
-    child.once('exit', (code, signal) => this.#gone(worker, code, signal));
+    child.once('exit', (code, signal) => {
+      const gone = () => this.#gone(worker, code, signal);
+      // What it said last may still have to be read.
+      if (child.connected) child.once('disconnect', gone);
+      else gone();
+    });
     if (child.pid !== undefined) guard(child.pid);
   }
 
@@ -131,8 +138,10 @@ export class Keeper {
         }
         return;
       }
-      case 'label':
-        return this.#children.label(order.pid, order.label);
+      case 'remember':
+        if (order.text === '') this.#memory.delete(order.key);
+        else this.#memory.set(order.key, order.text);
+        return;
       case 'forget':
         return this.#children.forget(order.pid);
       case 'took':
@@ -163,6 +172,7 @@ export class Keeper {
     this.#next = undefined;
     this.#worker = worker;
     for (const child of this.#children) this.#show(worker, child);
+    for (const [key, text] of this.#memory) this.#say(worker, { word: 'remembered', key, text });
     this.#say(worker, { word: 'go', first: !this.#proven });
     const timer = setTimeout(() => this.#next ?? this.#fork(false), SPARE_AFTER);
     this.#stopSpare = () => clearTimeout(timer);
@@ -176,8 +186,8 @@ export class Keeper {
   }
 
   #show(worker: Worker, child: HeldChild, request?: number): void {
-    const { pid, marker, label, exit } = child;
-    const word: Word = { word: 'child', pid, marker, label, ...(request === undefined ? {} : { request }) };
+    const { pid, marker, exit } = child;
+    const word: Word = { word: 'child', pid, marker, ...(request === undefined ? {} : { request }) };
     this.#say(worker, word, child.stdio);
     this.#say(worker, { word: 'stderr', pid }, child.stderr);
     if (exit) this.#say(worker, { word: 'exit', pid, ...exit });

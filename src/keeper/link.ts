@@ -2,6 +2,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo, Server as NetServer } from 'node:net';
 import { Socket } from 'node:net';
 import type { Exit, ServerProcess, Spawn } from '../downstream/process.js';
+import type { Remember } from '../downstream/remote-session.js';
 import type { Address, Order, Refusal, Word } from './messages.js';
 
 const NEWLINE = 0x0a;
@@ -23,7 +24,8 @@ export class KeeperLink {
   readonly #spawns = new Map<number, Answer<ServerProcess>>();
   readonly #listens = new Map<string, Answer<AddressInfo | string | null>>();
   readonly #takers = new Map<string, (socket: Socket) => void>();
-  readonly #held: Held[] = [];
+  readonly #held: KeptProcess[] = [];
+  readonly #remembered = new Map<string, string>();
   #go: (first: boolean) => void = () => {};
   #lastRequest = 0;
 
@@ -45,13 +47,23 @@ export class KeeperLink {
     process.disconnect();
   }
 
-  /** Says that this worker could take over. @returns when it does: the processes it takes over, and whether from none */
-  async takeOver(): Promise<{ held: Held[]; first: boolean }> {
+  /**
+   * Says that this worker could take over.
+   * @returns when it does: the processes it takes over, what it is to know, and whether it is the first one
+   */
+  async takeOver(): Promise<{ held: Held[]; remembered: ReadonlyMap<string, string>; first: boolean }> {
     const go = new Promise<boolean>((resolve) => (this.#go = resolve));
     tell({ order: 'loaded' });
     const first = await go;
-    return { held: this.#held, first };
+    const held = this.#held.map((process) => ({
+      process,
+      label: this.#remembered.get(labelKey(process.pid)) ?? '',
+    }));
+    return { held, remembered: this.#remembered, first };
   }
+
+  /** For the next worker. */
+  readonly remember: Remember = (key, text) => tell({ order: 'remember', key, text });
 
   /** As a child of the keeper. */
   readonly spawn: Spawn = (command) =>
@@ -80,11 +92,11 @@ export class KeeperLink {
   #hear(word: Word, handle: Socket | undefined): void {
     switch (word.word) {
       case 'child': {
-        const { pid, marker, label, request } = word;
+        const { pid, marker, request } = word;
         if (!handle) return; // it is about to exit
         const child = new KeptProcess(pid, marker, handle, () => this.#children.delete(pid));
         this.#children.set(pid, child);
-        if (request === undefined) this.#held.push({ label, process: child });
+        if (request === undefined) this.#held.push(child);
         else child.request = request;
         return;
       }
@@ -103,6 +115,8 @@ export class KeeperLink {
         return;
       case 'exit':
         return this.#children.get(word.pid)?.exit({ code: word.code, signal: word.signal });
+      case 'remembered':
+        return void this.#remembered.set(word.key, word.text);
       case 'go':
         return this.#go(word.first);
       case 'listening':
@@ -158,11 +172,12 @@ class KeptProcess implements ServerProcess {
   }
 
   label(label: string): void {
-    tell({ order: 'label', pid: this.pid, label });
+    tell({ order: 'remember', key: labelKey(this.pid), text: label });
   }
 
   forget(): void {
     this.#onforget();
+    this.label('');
     tell({ order: 'forget', pid: this.pid });
   }
 
@@ -175,6 +190,10 @@ class KeptProcess implements ServerProcess {
     this.#stdio.destroy();
     this.stderr.destroy();
   }
+}
+
+function labelKey(pid: number): string {
+  return `process ${pid}`;
 }
 
 function tell(order: Order): void {

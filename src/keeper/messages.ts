@@ -18,8 +18,8 @@ export type Order =
   | { order: 'loaded' }
   /** Start a process; `request` numbers the answer. */
   | { order: 'spawn'; request: number; command: Command }
-  /** What the next worker is to know of a process. */
-  | { order: 'label'; pid: number; label: string }
+  /** What the next worker is to know, by key; an empty text is forgotten. */
+  | { order: 'remember'; key: string; text: string }
   /** A process and its group are gone. */
   | { order: 'forget'; pid: number }
   /** A connection has arrived: whoever has the other copy may close it. */
@@ -30,11 +30,12 @@ export type Order =
 /** Keeper to worker. */
 export type Word =
   /** With the near end of its stdin and stdout; `request` where this worker asked for it. */
-  | { word: 'child'; pid: number; marker: string; label: string; request?: number }
+  | { word: 'child'; pid: number; marker: string; request?: number }
   /** With the near end of its stderr. */
   | { word: 'stderr'; pid: number }
   | ({ word: 'not started'; request: number } & Refusal)
   | ({ word: 'exit'; pid: number } & Exit)
+  | { word: 'remembered'; key: string; text: string }
   /** All that is held was told: the worker is in charge, as the first one or after another. */
   | { word: 'go'; first: boolean }
   | { word: 'listening'; door: string; address: AddressInfo | string | null }

@@ -1,4 +1,5 @@
-import type { ServerProcess } from '../downstream/process.js';
+import type { ServerConfig } from '../config/schema.js';
+import type { Held } from '../downstream/types.js';
 import { asProxyError, messageOf, type ProxyError } from '../errors.js';
 import { log } from '../logger.js';
 import type { ClientProfile } from '../protocol/client.js';
@@ -13,11 +14,8 @@ import type { Outbox } from './outbox.js';
 import type { Outboxes } from './outboxes.js';
 import type { Session } from './session.js';
 
-/** A server's process that outlived the worker that started it, and what that worker left word of. */
-export interface HeldServer {
-  label: string;
-  process: ServerProcess;
-}
+/** A server that outlived a worker, and what that worker left word of. */
+export type HeldServer = Held & { label: string };
 
 /** A request that an earlier process left without an answer. */
 interface Open {
@@ -35,8 +33,9 @@ export function answerAbandoned(outboxes: Outboxes, open = outboxes.store.stream
 export interface AdoptionOptions {
   store: Store;
   manager: SessionManager;
-  /** Ends a process that nobody wants. */
-  end: (process: ServerProcess) => Promise<void>;
+  servers: readonly ServerConfig[];
+  /** Ends what nobody wants. @param config of its server, if that is still the same */
+  end: (held: Held, config: ServerConfig | undefined) => Promise<void>;
   /** A result as the clients understand it whose answers are stored. */
   readable: (method: string, result: Fields) => Fields;
 }
@@ -66,13 +65,17 @@ export class Adoption {
           .close(session, RESTARTED)
           .then(() => this.#options.manager.purge(session.id));
     }
-    for (const { label, process } of held) {
+    for (const one of held) {
+      const label = parseLabel(one.label);
       try {
-        if (await this.#adopt(parseLabel(label), process, sessions, open)) continue;
+        if (await this.#adopt(label, one, sessions, open)) continue;
       } catch (error) {
         log.session.warn(`A server could not be taken over: ${messageOf(error)}`);
       }
-      void this.#options.end(process);
+      const config = this.#options.servers.find(
+        (known) => known.name === label?.server && describedKey(known) === label.config,
+      );
+      this.#options.end(one, config).catch((error: unknown) => log.session.warn(messageOf(error)));
     }
     // What no server holds is paused; its next request starts what it needs.
     for (const session of sessions) {
@@ -83,12 +86,7 @@ export class Adoption {
     answerAbandoned(this.#options.manager.outboxes, abandoned);
   }
 
-  async #adopt(
-    label: Label | undefined,
-    process: ServerProcess,
-    sessions: Session[],
-    open: Open[],
-  ): Promise<boolean> {
+  async #adopt(label: Label | undefined, held: Held, sessions: Session[], open: Open[]): Promise<boolean> {
     if (!label) return false;
     const { owner, server, generation } = label;
     const row = this.#options.store.bindings.get(owner, server);
@@ -107,7 +105,7 @@ export class Adoption {
       sent?.server === server && users.some(({ id }) => id === sent.session) ? sent.id : [],
     );
     for (const session of users) {
-      await session.servers.adopt(session.servers.config(server), process, label, expected);
+      await session.servers.adopt(session.servers.config(server), held, label, expected);
       this.#adopted.add(`${session.id} ${server}`);
     }
     return users.length > 0;

@@ -1,7 +1,6 @@
 import { within } from '../clock.js';
 import type { ServerConfig } from '../config/schema.js';
-import type { ServerProcess } from '../downstream/process.js';
-import type { ConnectContext, Connection, Description } from '../downstream/types.js';
+import type { ConnectContext, Connection, Description, Held } from '../downstream/types.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import { PROXY_PROFILE } from '../protocol/client.js';
@@ -229,14 +228,14 @@ export class Binding {
   }
 
   /**
-   * Goes on with a server that an earlier process started, in the same generation.
+   * Goes on with a server that an earlier process started or spoke to, in the same generation.
    * @param expected ids of the requests that are with it
    * @throws {ProxyError} SERVER_UNAVAILABLE
    */
-  async adopt(process: ServerProcess, { description, variables }: Label, expected: number[]): Promise<void> {
+  async adopt(held: Held, { description, variables }: Label, expected: number[]): Promise<void> {
     const { connect, config } = this.#options;
-    const held = { process, description };
-    const connection = await connect(config, { client: PROXY_PROFILE, variables, held });
+    const context = { client: PROXY_PROFILE, variables, held: { ...held, description, expected } };
+    const connection = await connect(config, context);
     this.#use(connection, variables, expected);
     this.#upkeep.begin();
     log.session.info(
@@ -262,7 +261,7 @@ export class Binding {
     this.#unwanted = new AbortController();
     const connection = await this.#connect(context, this.#unwanted.signal);
     circuit.served();
-    this.generation += 1;
+    if (!connection.sessionless || this.generation === 0) this.generation += 1;
     try {
       await store.write(() => {
         store.bindings.put({ owner, server: config.name, generation: this.generation, ended: null });

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { LocalServerConfig, ServerConfig } from '../config/schema.js';
-import type { ServerProcess } from '../downstream/process.js';
+import type { Held } from '../downstream/types.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import { PROXY_PROFILE, type ClientProfile } from '../protocol/client.js';
@@ -103,9 +103,9 @@ export class Servers {
   }
 
   /** Goes on with a server of the session that an earlier process started, unless another session did so already. */
-  async adopt(config: ServerConfig, process: ServerProcess, label: Label, expected: number[]): Promise<void> {
+  async adopt(config: ServerConfig, held: Held, label: Label, expected: number[]): Promise<void> {
     const binding = this.#options.bindings.acquire(this.#holder, config, this.#held);
-    if (!binding.live) await binding.adopt(process, label, expected);
+    if (!binding.live) await binding.adopt(held, label, expected);
     this.#settle();
   }
 

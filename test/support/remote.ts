@@ -22,8 +22,32 @@ export class RemoteServer {
 
   /** HTTP methods of all requests so far. */
   async seen(): Promise<string[]> {
-    const response = await fetch(new URL('/seen', this.url));
-    return (await response.json()) as string[];
+    return (await this.#ask('/seen')) as string[];
+  }
+
+  /** Calls that were cancelled so far. */
+  async cancelled(): Promise<number> {
+    return Number(await this.#ask('/cancelled'));
+  }
+
+  /** Ids of its sessions. */
+  async sessions(): Promise<string[]> {
+    return (await this.#ask('/sessions')) as string[];
+  }
+
+  /** A log message on each session's own stream. */
+  async tell(text: string): Promise<void> {
+    await this.#ask(`/tell/${text}`);
+  }
+
+  /** The server knows none of its sessions any more. */
+  async forget(): Promise<void> {
+    await this.#ask('/forget');
+  }
+
+  async #ask(path: string): Promise<unknown> {
+    const response = await fetch(new URL(path, this.url));
+    return response.json();
   }
 
   [Symbol.dispose](): void {

@@ -20,8 +20,20 @@ export function workerOf(proxy: ProxyProcess): number {
 
 /** Kills the worker and waits for the next one to serve. */
 export async function killWorker(proxy: ProxyProcess): Promise<void> {
-  const served = proxy.stderr.split('goes on where the last one ended').length;
+  const next = nextWorker(proxy);
   process.kill(workerOf(proxy), 'SIGKILL');
+  await next;
+}
+
+/** Has the worker leave in order and waits for the next one to serve. */
+export async function handOver(proxy: ProxyProcess): Promise<void> {
+  const next = nextWorker(proxy);
+  process.kill(proxy.pid, 'SIGHUP');
+  await next;
+}
+
+async function nextWorker(proxy: ProxyProcess): Promise<void> {
+  const served = proxy.stderr.split('goes on where the last one ended').length;
   await until(() => {
     if (proxy.process.exitCode !== null) throw new Error(`the keeper left:\n${proxy.stderr}`);
     return proxy.stderr.split('goes on where the last one ended').length > served;

@@ -87,7 +87,13 @@ async function inspect(
     prompts: [],
   };
   const audience = { notify: () => {}, outlet: () => undefined };
-  const drivers = { store, clock: systemClock, connect, questions: 0, circuit: new Circuit(systemClock) };
+  const drivers = {
+    store,
+    clock: systemClock,
+    connect,
+    questions: 0,
+    circuit: new Circuit({ clock: systemClock, healthy: 0 }),
+  };
   const binding = new Binding({ ...drivers, config, owner: 'check', audience });
   try {
     await binding.ready({

@@ -35,7 +35,9 @@ export async function within<T>(
   const late = new Promise<never>((_, reject) => {
     const text = `it did not answer ${method} within ${formatDuration(timeout)} (timeouts.start)`;
     cancel = clock.after(timeout, () => reject(failed(text)));
-    signal?.addEventListener('abort', () => reject(failed('it is not wanted any more')), { once: true });
+    const unwanted = () => reject(failed('it is not wanted any more'));
+    if (signal?.aborted) unwanted();
+    signal?.addEventListener('abort', unwanted, { once: true });
   });
   try {
     return await Promise.race([late, handshake(failed)]);

@@ -22,7 +22,7 @@ export class Answers {
   constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
-    this.#leftAt = clock.now();
+    this.#leftAt = clock.steady();
   }
 
   add(outbox: Outbox): void {
@@ -41,9 +41,9 @@ export class Answers {
   }
 
   sweep(): void {
-    const before = this.#clock.now() - KEPT;
+    const before = this.#clock.steady() - KEPT;
     for (const [stream, entry] of this.#open) {
-      if (entry.outbox.ended) entry.ended ??= this.#clock.now();
+      if (entry.outbox.ended) entry.ended ??= this.#clock.steady();
       if (entry.ended !== undefined && entry.ended < before) this.forget(stream);
     }
     this.#delete();

@@ -135,13 +135,13 @@ export class Attachments {
 
   /** Clients that are gone leave memory, later the store: whoever comes for each call as a new one leaves many behind. */
   #sweep(retention: number): void {
-    const now = this.#clock.now();
+    const unused = this.#clock.ago(KEPT_IN_MEMORY);
     for (const attached of this.#attached.values()) {
       const { attachment, session } = attached;
       if (attachment.outlet?.connected || session.inFlight > 0) this.#touch(attached);
-      else if (now - attachment.usedAt > KEPT_IN_MEMORY) this.#forget(attached);
+      else if (attachment.usedAt < unused) this.#forget(attached);
     }
-    this.#store.attachments.expire(now - retention, EXPIRED_AT_ONCE);
+    this.#store.attachments.expire(this.#clock.ago(retention), EXPIRED_AT_ONCE);
   }
 
   #forget({ session, attachment }: Pick<Attached, 'session' | 'attachment'>): void {

@@ -4,7 +4,7 @@ import type { ConnectContext, Connection } from '../downstream/types.js';
 import type { Store } from '../store/types.js';
 import type { Binding } from './binding.js';
 import type { Audience } from './calls.js';
-import type { Circuit } from './circuit.js';
+import type { Circuit, Random } from './circuit.js';
 
 /** What a binding is made of. */
 export interface BindingOptions {
@@ -19,6 +19,8 @@ export interface BindingOptions {
   audience: Audience;
   /** Of all that start this server, whosever it is. */
   circuit: Circuit;
+  /** For what is not to happen everywhere at the same moment. */
+  random?: Random;
   /** Bytes that a process and all it started hold, where the system tells. */
   memoryOf?: (pid: number) => number | undefined;
 }

@@ -7,7 +7,7 @@ import { PROXY_PROFILE } from '../protocol/client.js';
 import type { Fields, Outcome } from '../protocol/messages.js';
 import { Calls } from './calls.js';
 import { Checkpoints, type Restored } from './checkpoint.js';
-import { Circuit, isEarly } from './circuit.js';
+import { Circuit, HEALTHY } from './circuit.js';
 import type { Exchange } from './exchange.js';
 import type { BindingOptions, Starter } from './binding-options.js';
 import { describedKey, eraOfLast, labelOf, type Label } from './label.js';
@@ -59,7 +59,7 @@ export class Binding {
     this.generation = row?.generation ?? 0;
     this.#turns = new Turns(options.config.concurrency);
     this.#checkpoints = new Checkpoints(options);
-    this.#circuit = new Circuit(options.clock);
+    this.#circuit = new Circuit({ ...options, healthy: HEALTHY });
     const { config, clock, memoryOf } = options;
     this.#upkeep = new Upkeep({
       clock,
@@ -109,7 +109,7 @@ export class Binding {
   /** Asks a server that was not used for `healthCheck` whether it is still there; one that is not is stopped. */
   async check(): Promise<void> {
     const { healthCheck } = this.config;
-    if (healthCheck !== undefined && this.#options.clock.now() - this.#usedAt >= healthCheck)
+    if (healthCheck !== undefined && this.#options.clock.steady() - this.#usedAt >= healthCheck)
       await this.ping();
   }
 
@@ -199,7 +199,7 @@ export class Binding {
     if (lost !== undefined) throw await this.#lostState(live, lost);
     const outcome = await this.#send('tools/call', params, exchange);
     const told = this.#checkpoints.lossIn(outcome);
-    this.#circuit.served();
+    if (live) this.#circuit.served(this.#options.clock.steady() - live.startedAt);
     if (told !== undefined) throw await this.#lostState(live, told, outcome);
     await this.#checkpoints.after(params, outcome);
     return outcome;
@@ -245,7 +245,7 @@ export class Binding {
   }
 
   #send(method: string, params: Fields | undefined, exchange?: Exchange): Promise<Outcome> {
-    this.#usedAt = this.#options.clock.now();
+    this.#usedAt = this.#options.clock.steady();
     if (this.#live) return this.#live.calls.call(method, params, exchange);
     if (this.#givenUp !== undefined) return Promise.reject(new StateLost(this.config.name, this.#givenUp));
     const text = `Server "${this.config.name}" ${this.lastEnd ?? 'is not running'}; the request was not sent. Try again.`;
@@ -254,13 +254,13 @@ export class Binding {
 
   async #start({ context, prepare }: Starter): Promise<void> {
     const { store, clock, config, owner, circuit } = this.#options;
-    for (const one of [circuit, this.#circuit]) one.admit(config.name);
+    const { signal } = (this.#unwanted = new AbortController());
+    for (const one of [circuit, this.#circuit]) await one.admit(config.name, signal);
     // Two processes on one profile folder would fight over its lock.
     await this.#stopping;
-    const begun = clock.now();
-    this.#unwanted = new AbortController();
-    const connection = await this.#connect(context, this.#unwanted.signal);
-    circuit.served();
+    const begun = clock.steady();
+    const connection = await this.#connect(context, signal);
+    circuit.served(0);
     if (!connection.sessionless || this.generation === 0) this.generation += 1;
     try {
       await store.write(() => {
@@ -277,7 +277,7 @@ export class Binding {
     }
     const live = this.#use(connection, context.variables);
     log.session.info(
-      { server: config.name, owner, generation: this.generation, ms: clock.now() - begun },
+      { server: config.name, owner, generation: this.generation, ms: Math.round(clock.steady() - begun) },
       'Server started.',
     );
     await prepare(this);
@@ -305,10 +305,10 @@ export class Binding {
       variables,
       expected !== undefined,
     );
-    const live = { connection, calls, startedAt: clock.now() };
+    const live = { connection, calls, startedAt: clock.steady() };
     this.#live = live;
     this.#givenUp = undefined;
-    this.#usedAt = clock.now();
+    this.#usedAt = clock.steady();
     connection.listen({
       onmessage: (message, cause) => calls.receive(message, cause),
       onfailed: (id, error) => calls.failed(id, error),
@@ -350,7 +350,7 @@ export class Binding {
       return;
     }
     log.session.warn({ server: this.config.name, owner: this.owner }, `The server ${reason}.`);
-    if (isEarly(this.#options.clock.now() - live.startedAt)) this.#circuit.failed(reason);
+    this.#circuit.failed(reason, this.#options.clock.steady() - live.startedAt);
     void this.#end(live, reason, true);
     void live.connection.close();
   }

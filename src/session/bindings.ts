@@ -14,7 +14,7 @@ export interface User extends Audience {
   isSubscribed(server: string, uri: unknown): boolean;
 }
 
-type Drivers = Pick<BindingOptions, 'memoryOf' | 'store' | 'clock' | 'connect' | 'questions'>;
+type Drivers = Pick<BindingOptions, 'memoryOf' | 'store' | 'clock' | 'connect' | 'questions' | 'random'>;
 
 /** Owner of the bindings that all sessions share. */
 const EVERYBODY = 'shared';
@@ -74,7 +74,7 @@ export class Bindings {
   }
 
   #create(config: ServerConfig, owner: string, audience: Audience): Binding {
-    const circuit = this.#circuits.get(config) ?? new Circuit(this.#drivers.clock);
+    const circuit = this.#circuits.get(config) ?? new Circuit({ ...this.#drivers, healthy: 0 });
     this.#circuits.set(config, circuit);
     return new Binding({ ...this.#drivers, config, owner, audience, circuit });
   }

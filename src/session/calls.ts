@@ -123,7 +123,7 @@ export class Calls {
       const call: Call = {
         exchange,
         clientToken,
-        startedAt: this.#options.clock.now(),
+        startedAt: this.#options.clock.steady(),
         asked: new Set(),
         stopTimer: () => {},
         resolve,
@@ -219,9 +219,9 @@ export class Calls {
     const { clock, config, connection } = this.#options;
     call.stopTimer();
     const longest = config.timeouts.call * LONGEST_CALL;
-    let left = call.startedAt + longest - clock.now();
-    // The timer would have ended it by then: the clock was set, or a user was waited for, and neither counts.
-    if (left <= 0 || left > longest) [call.startedAt, left] = [clock.now(), longest];
+    let left = call.startedAt + longest - clock.steady();
+    // The timer would have ended it by then: a user was waited for, and that does not count.
+    if (left <= 0) [call.startedAt, left] = [clock.steady(), longest];
     call.stopTimer = clock.after(Math.min(config.timeouts.call, left), () => {
       this.#abandon(id, { reason: 'timeout' });
       const text =

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.js';
+import { pause, type Clock } from '../clock.js';
 import { formatDuration } from '../config/units.js';
 import { ProxyError } from '../errors.js';
 
@@ -6,62 +6,123 @@ import { ProxyError } from '../errors.js';
 const FAILURES = 5;
 const WINDOW = 10_000;
 
-/** Whether a server that left by itself after so many milliseconds counts as one that failed. */
-export function isEarly(lived: number): boolean {
-  return lived < WINDOW;
-}
-
 /** How long it stays open, milliseconds; then one start is tried. */
 const COOL_DOWN = 30_000;
 
+/** Up to so long a call waits for the next start; of a longer wait it is told at once. Milliseconds. */
+const PATIENCE = 2000;
+
+/** The wait after the second failure in a row, milliseconds; it doubles with each further one, up to the longest. */
+const FIRST_WAIT = 400;
+const LONGEST_WAIT = 30_000;
+
+/** A server that has run for so long is well, milliseconds. */
+export const HEALTHY = 60_000;
+
+/** A number from 0 to 1, so that what failed at the same moment is not tried again at the same moment. */
+export type Random = () => number;
+
+/** Between half of the time and all of it. */
+export function scatter(ms: number, random: Random = Math.random): number {
+  return ms * (0.5 + random() / 2);
+}
+
+export interface CircuitOptions {
+  clock: Clock;
+  /** By default the real thing. */
+  random?: Random;
+  /** After a server has run for so long, what failed before does not count any more. Milliseconds. */
+  healthy: number;
+}
+
 /**
- * Keeps a server that fails again and again from being started again and again: its calls fail at once instead. After
- * a while one start is let through, and if that one serves, everything is as before.
+ * Keeps a server that fails again and again from being started again and again. The first failure costs nothing: the
+ * next call starts it anew at once. After each further one in a row the next start waits longer; five within ten seconds
+ * and calls fail at once for a while, until one start that is let through serves.
  */
 export class Circuit {
-  readonly #clock: Clock;
+  readonly #options: CircuitOptions;
   #failures: number[] = [];
+  /** Failures without a time of health between them. */
+  #row = 0;
   #reason = '';
+  /** No start before that, on the steady clock. */
   #until = 0;
+  #open = false;
   #trial = false;
 
-  constructor(clock: Clock) {
-    this.#clock = clock;
+  constructor(options: CircuitOptions) {
+    this.#options = options;
   }
 
-  /** Before a start. @throws {ProxyError} CIRCUIT_OPEN */
-  admit(server: string): void {
-    const now = this.#clock.now();
-    // A clock that was put back does not keep it open for longer.
-    if (now < this.#until && now >= this.#until - COOL_DOWN) {
-      const when = new Date(this.#until).toISOString();
+  /**
+   * Before a start: waits until it may be.
+   * @param signal given when it is not wanted any more
+   * @throws {ProxyError} CIRCUIT_OPEN, SERVER_UNAVAILABLE
+   */
+  async admit(server: string, signal?: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    for (let wait = this.#wait; wait > 0; wait = this.#wait) {
+      this.refuse(server);
+      await pause(clock, wait, signal);
+      if (!signal?.aborted) continue;
       throw new ProxyError(
-        'CIRCUIT_OPEN',
-        `Server "${server}" failed ${FAILURES} times in ${formatDuration(WINDOW)} and is not started again until ` +
-          `${when}. The last time it ${this.#reason}.`,
-        { details: { until: when } },
+        'SERVER_UNAVAILABLE',
+        `Server "${server}" is not wanted any more, and was not started.`,
       );
     }
-    if (this.#until === 0) return;
+    if (!this.#open) return;
     this.#trial = true;
-    this.#until = now + COOL_DOWN; // for all others, until this start has served
+    this.#until = clock.steady() + COOL_DOWN; // for all others, until this start has served
   }
 
-  /** @param reason completes "the last time it …" */
-  failed(reason: string): void {
-    const now = this.#clock.now();
+  /** @throws {ProxyError} CIRCUIT_OPEN when a call would have to wait too long */
+  refuse(server: string): void {
+    const wait = this.#wait;
+    if (wait <= (this.#open ? 0 : PATIENCE)) return;
+    const when = new Date(this.#options.clock.now() + wait).toISOString();
+    const often = this.#open
+      ? `${FAILURES} times in ${formatDuration(WINDOW)}`
+      : `${this.#row} times in a row`;
+    throw new ProxyError(
+      'CIRCUIT_OPEN',
+      `Server "${server}" failed ${often} and is not started again until ${when}. The last time it ${this.#reason}.`,
+      { details: { until: when } },
+    );
+  }
+
+  /**
+   * @param reason completes "the last time it …"
+   * @param lived how long it ran, milliseconds; undefined when it did not start
+   */
+  failed(reason: string, lived?: number): void {
+    const { clock, random, healthy } = this.#options;
+    const now = clock.steady();
     this.#reason = reason.replace(/\.$/, '');
+    if (lived !== undefined && lived >= healthy) this.#close(0);
+    this.#row += 1;
     this.#failures = [...this.#failures.filter((at) => at > now - WINDOW), now];
-    if (!this.#trial && this.#failures.length < FAILURES) return;
+    if (this.#trial || this.#failures.length >= FAILURES) this.#open = true;
     this.#trial = false;
-    this.#until = now + COOL_DOWN;
+    const wait = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** (this.#row - 2));
+    this.#until = now + (this.#open ? COOL_DOWN : this.#row === 1 ? 0 : scatter(wait, random));
   }
 
-  /** A server that was let through as a trial does its work. */
-  served(): void {
-    if (!this.#trial) return;
-    this.#trial = false;
+  /** A server does its work. @param lived as in `failed` */
+  served(lived: number): void {
+    if (lived >= this.#options.healthy) this.#close(0);
+    else if (this.#trial) this.#close(this.#row);
+  }
+
+  /** Milliseconds. */
+  get #wait(): number {
+    return this.#until - this.#options.clock.steady();
+  }
+
+  #close(row: number): void {
+    this.#trial = this.#open = false;
     this.#until = 0;
     this.#failures = [];
+    this.#row = row;
   }
 }

@@ -29,8 +29,8 @@ export interface Settings {
   /** Idle time after which it is paused, milliseconds, where it is not the configured one. */
   ttl?: number;
   onTimeout?: 'pause' | 'close';
-  /** The deadline is not before this, milliseconds since the epoch. */
-  extendedUntil?: number;
+  /** The deadline is not before so many milliseconds after that moment. */
+  extended?: { at: number; ms: number };
 }
 
 /** The session, as far as carrying out a request needs it. */

@@ -29,6 +29,7 @@ export interface ManagerOptions {
   clock: Clock;
   connect: BindingOptions['connect'];
   memoryOf?: (pid: number) => number | undefined;
+  random?: () => number;
   router: Router;
   config: SessionsConfig;
   hooks?: Hooks;
@@ -300,11 +301,11 @@ export class SessionManager {
   async sweep(): Promise<{ paused: number; deleted: number }> {
     const { store, clock, config, removeFolder } = this.#options;
     const now = clock.now();
+    const { ttl, onTimeout, maxAge } = config;
+    const bornBefore = maxAge === undefined ? 0 : clock.ago(maxAge);
+    // The store knows nothing of jumps of the clock: it names those that may be due.
     const resting = store.sessions
-      .due(
-        { now, ttl: config.ttl, onTimeout: config.onTimeout, bornBefore: now - (config.maxAge ?? now) },
-        PURGE_BATCH,
-      )
+      .due({ now: clock.ago(ttl) + ttl, ttl, onTimeout, bornBefore }, PURGE_BATCH)
       .flatMap((id) => this.byId(id) ?? []);
     const due = [...this.#running, ...resting].filter((session) => session.expiresAt <= now);
     await Promise.all(due.map((session) => session.timeOut()));
@@ -315,13 +316,13 @@ export class SessionManager {
       if (!this.#running.has(session) && session.expiresAt <= now && !listening) this.#drop(session);
     }
     for (const level of ['app', 'user', 'session'] as const) {
-      const ttl = config.stateTtl[level];
-      if (ttl !== undefined) store.state.expire(level, now - ttl);
+      const kept = config.stateTtl[level];
+      if (kept !== undefined) store.state.expire(level, clock.ago(kept));
     }
     this.onsweep(config.retention);
     this.answers.sweep();
     this.outboxes.sweep();
-    const deleted = store.sessions.purge(now - config.retention, PURGE_BATCH);
+    const deleted = store.sessions.purge(clock.ago(config.retention), PURGE_BATCH);
     for (const id of deleted) {
       const session = this.#sessions.get(id);
       if (session) this.#drop(session);

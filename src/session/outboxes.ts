@@ -38,7 +38,7 @@ export class Outboxes {
   /** What may be left of a stream now. @param times how many times as much as is configured */
   limits(times: number): StreamLimits {
     const { messages, bytes, age } = this.#config;
-    return { messages: messages * times, bytes: bytes * times, before: this.clock.now() - age * times };
+    return { messages: messages * times, bytes: bytes * times, before: this.clock.ago(age * times) };
   }
 
   /** @param since what came since the last time */

@@ -1,4 +1,3 @@
-import type { Clock } from '../clock.js';
 import type { LocalServerConfig, ServerConfig } from '../config/schema.js';
 import type { Held } from '../downstream/types.js';
 import { ProxyError, messageOf } from '../errors.js';
@@ -11,9 +10,7 @@ import type { Binding } from './binding.js';
 import { describedKey, type Label } from './label.js';
 import { ownerOf, type Bindings, type User } from './bindings.js';
 import type { Settings } from './dispatch.js';
-
-/** Longest waits before a server that could not be started is tried again, milliseconds; then it waits for a request. */
-const RECOVERY_WAITS = [1000, 2000, 4000, 8000, 16_000];
+import { Recovery, type RecoveryOptions } from './recovery.js';
 
 /** For a server that is to be started and no more. */
 const nothing = () => Promise.resolve();
@@ -54,9 +51,8 @@ export interface Holder extends User {
   failed(reason: string): void;
 }
 
-export interface ServersOptions {
+export interface ServersOptions extends RecoveryOptions {
   store: Store;
-  clock: Clock;
   servers: readonly ServerConfig[];
   bindings: Bindings;
   /** The folder of that owner, made when it is missing. */
@@ -75,11 +71,14 @@ export class Servers {
   /** Until one of them changes. */
   #configs: readonly ServerConfig[] | undefined;
   #client: ClientProfile = PROXY_PROFILE;
-  #stopRecovery: () => void = () => {};
+  readonly #recovery: Recovery;
 
   constructor(holder: Holder, options: ServersOptions) {
     this.#holder = holder;
     this.#options = options;
+    this.#recovery = new Recovery(options, async (name) => {
+      if (this.#failed.has(name)) await this.use(this.config(name), this.#client, nothing);
+    });
   }
 
   /** Those the session has, in the order of the config, with what was changed for it. */
@@ -207,7 +206,7 @@ export class Servers {
 
   /** Tries again what could not be started. @throws {ProxyError} SERVER_UNAVAILABLE */
   async recover(): Promise<void> {
-    this.#stopRecovery();
+    this.#recovery.stop();
     for (const name of [...this.#failed.keys()]) await this.use(this.config(name), this.#client, nothing);
   }
 
@@ -277,7 +276,7 @@ export class Servers {
   }
 
   async release(reason: string, force = false): Promise<void> {
-    this.#stopRecovery();
+    this.#recovery.stop();
     this.#failed.clear();
     const passing = [...this.#passing].map((binding) => binding.release(reason, force));
     await this.#options.bindings.release(this.#holder, this.#held, reason, force);
@@ -296,7 +295,7 @@ export class Servers {
       // A server that starts and cannot be given its state back is tried again by calls, not by itself.
       const unrestored = error instanceof ProxyError && error.code === 'RESTORE_FAILED';
       if (!unrestored && scope === 'session' && this.#held.get(name) === binding) {
-        if (!this.#failed.has(name)) this.#recoverLater(name);
+        if (!this.#failed.has(name)) this.#recovery.later(name);
         this.#failed.set(name, messageOf(error));
         this.#holder.failed(messageOf(error));
       }
@@ -311,17 +310,6 @@ export class Servers {
 
   #settle(): void {
     if (this.#failed.size === 0) this.#holder.recovered();
-  }
-
-  #recoverLater(name: string, attempt = 0): void {
-    const wait = RECOVERY_WAITS[attempt];
-    if (wait === undefined) return;
-    // Not all at the same moment, where many sessions wait for the same server.
-    this.#stopRecovery = this.#options.clock.after(wait * (0.5 + Math.random() / 2), () => {
-      if (!this.#failed.has(name)) return;
-      const retry = this.use(this.config(name), this.#client, nothing);
-      retry.catch(() => this.#recoverLater(name, attempt + 1));
-    });
   }
 
   #starter(config: ServerConfig, client: ClientProfile): Starter {

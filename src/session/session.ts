@@ -170,7 +170,7 @@ export class Session implements Holder, Party {
   async admit(): Promise<void> {
     await this.#pausing;
     if (this.isClosed) throw closed(this);
-    if (this.state === 'active') return;
+    if (this.state === 'active' || this.state === 'error') return;
     const { store, instance } = this.#options;
     if (!store.sessions.claim(this.id, instance)) throw inUse(this);
     await this.#options.admit(this);
@@ -232,8 +232,8 @@ export class Session implements Holder, Party {
 
   /** What is due at the deadline. */
   async timeOut(): Promise<void> {
-    const { config } = this.#options;
-    const old = config.maxAge !== undefined && this.createdAt + config.maxAge <= this.#options.clock.now();
+    const { config, clock } = this.#options;
+    const old = config.maxAge !== undefined && clock.due(this.createdAt, config.maxAge) <= clock.now();
     if (old) return this.close('was stopped because the session had reached its greatest age');
     if ((this.settings.onTimeout ?? config.onTimeout) === 'close') return this.close(IDLE);
     if (this.state === 'active' || this.state === 'error') return this.pause(IDLE);
@@ -242,16 +242,17 @@ export class Session implements Holder, Party {
   /** When the session is due to be paused or closed, milliseconds; a request under way holds it. */
   get expiresAt(): number {
     if (this.inFlight > 0) return Infinity;
-    const { maxAge, ttl } = this.#options.config;
-    const idle = Math.max(this.lastActiveAt + (this.settings.ttl ?? ttl), this.settings.extendedUntil ?? 0);
-    return maxAge === undefined ? idle : Math.min(idle, this.createdAt + maxAge);
+    const { clock, config } = this.#options;
+    const { ttl = config.ttl, extended = { at: 0, ms: 0 } } = this.settings;
+    const idle = Math.max(clock.due(this.lastActiveAt, ttl), clock.due(extended.at, extended.ms));
+    return config.maxAge === undefined ? idle : Math.min(idle, clock.due(this.createdAt, config.maxAge));
   }
 
   /** Moves the deadline by exactly so many milliseconds, counted from now if it has passed. */
   extend(ms: number): void {
     const now = this.#options.clock.now();
     const from = this.inFlight > 0 ? now : Math.max(now, this.expiresAt);
-    this.remember({ extendedUntil: from + ms });
+    this.remember({ extended: { at: now, ms: from + ms - now } });
     this.event('extended', { ms });
   }
 

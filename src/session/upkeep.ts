@@ -34,7 +34,7 @@ export class Upkeep {
   /** A server runs. */
   begin(): void {
     const { clock, config } = this.#options;
-    this.#startedAt = this.#usedAt = clock.now();
+    this.#startedAt = this.#usedAt = clock.steady();
     this.#due = undefined;
     const { age, memory, idle } = config.recycle;
     const bounds = [age, idle, memory === undefined ? undefined : LOOK_EVERY].filter(
@@ -52,7 +52,7 @@ export class Upkeep {
 
   /** A call has ended. */
   used(): void {
-    this.#usedAt = this.#options.clock.now();
+    this.#usedAt = this.#options.clock.steady();
     if (this.#due !== undefined) this.#replaceWhenFree();
   }
 
@@ -83,7 +83,7 @@ export class Upkeep {
   #reason(): string | undefined {
     const { clock, config } = this.#options;
     const { age, memory, idle } = config.recycle;
-    const now = clock.now();
+    const now = clock.steady();
     if (age !== undefined && now - this.#startedAt >= age) {
       return `was stopped because it had run for ${formatDuration(age)} (recycle.age)`;
     }

@@ -68,7 +68,8 @@ export function sessionTable(db: Database): SessionTable {
     .prepare<[Record<string, unknown>], string>(
       `SELECT id FROM sessions WHERE state IN ('idle', 'paused') AND instance IS NULL AND (created_at < @bornBefore OR (
          coalesce(settings ->> '$.onTimeout', @onTimeout) = 'close' AND @now >=
-         max(last_active_at + coalesce(settings ->> '$.ttl', @ttl), coalesce(settings ->> '$.extendedUntil', 0))
+         max(last_active_at + coalesce(settings ->> '$.ttl', @ttl),
+             coalesce((settings ->> '$.extended.at') + (settings ->> '$.extended.ms'), 0))
        )) LIMIT @limit`,
     )
     .pluck();

@@ -1,16 +1,21 @@
-import type { Clock } from '../../src/clock.js';
+import { Hands, type Clock } from '../../src/clock.js';
 
 /** A clock whose hands the test turns. */
-export class ManualClock implements Clock {
-  #now = Date.UTC(2026, 0, 1);
+export class ManualClock extends Hands implements Clock {
+  readonly #at: { wall: number; steady: number };
   #appointments: { at: number; run: () => void }[] = [];
 
-  now(): number {
-    return this.#now;
+  constructor() {
+    const at = { wall: Date.UTC(2026, 0, 1), steady: 0 };
+    super(
+      () => at.wall,
+      () => at.steady,
+    );
+    this.#at = at;
   }
 
   after(ms: number, run: () => void): () => void {
-    const appointment = { at: this.#now + Math.max(ms, 0), run };
+    const appointment = { at: this.#at.steady + Math.max(ms, 0), run };
     this.#appointments.push(appointment);
     return () => {
       this.#appointments = this.#appointments.filter((other) => other !== appointment);
@@ -19,25 +24,25 @@ export class ManualClock implements Clock {
 
   /** Time goes by, and every appointment on the way is kept in its turn, also those that follow from it. */
   async advance(ms: number): Promise<void> {
-    const end = this.#now + ms;
+    const end = this.#at.steady + ms;
     for (let next = this.#next(); next && next.at <= end; next = this.#next()) {
-      this.#now = Math.max(this.#now, next.at);
+      this.jump(Math.max(0, next.at - this.#at.steady));
       this.#appointments = this.#appointments.filter((other) => other !== next);
       next.run();
       await new Promise(setImmediate);
     }
-    this.#now = end;
+    this.jump(Math.max(0, end - this.#at.steady));
   }
 
-  /** The machine slept: time has gone by, and no appointment has been kept yet. */
+  /** The process was held up: time has gone by, and no appointment has been kept yet. */
   jump(ms: number): void {
-    this.#now += ms;
+    this.#at.wall += ms;
+    this.#at.steady += ms;
   }
 
-  /** The system's clock is set: no time has gone by, and appointments are as far away as before. */
+  /** The system's clock is set, or the machine slept: for the process no time has gone by. */
   set(ms: number): void {
-    this.#now += ms;
-    for (const appointment of this.#appointments) appointment.at += ms;
+    this.#at.wall += ms;
   }
 
   /** How many appointments are still to come. */

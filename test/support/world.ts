@@ -61,6 +61,7 @@ export class World {
       config,
       servers,
       router: this.router,
+      random: () => 0,
       connect: async (config, context: ConnectContext) => {
         this.starts += 1;
         await this.starting?.();

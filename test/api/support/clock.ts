@@ -1,15 +1,20 @@
-import type { Clock } from '../../../src/clock.js';
+import { Hands, type Clock } from '../../../src/clock.js';
 
 /** How long what follows from an appointment gets before the next one, milliseconds. */
 const AFTERMATH = 2;
 
 /** The machine's clock, whose hands the test can put forward: real processes go on meanwhile. */
-export class ForwardClock implements Clock {
-  #ahead = 0;
+export class ForwardClock extends Hands implements Clock {
+  readonly #ahead: { ms: number };
   readonly #appointments = new Set<{ at: number; keep: () => void }>();
 
-  now(): number {
-    return Date.now() + this.#ahead;
+  constructor() {
+    const ahead = { ms: 0 };
+    super(
+      () => Date.now() + ahead.ms,
+      () => performance.now() + ahead.ms,
+    );
+    this.#ahead = ahead;
   }
 
   after(ms: number, run: () => void): () => void {
@@ -40,7 +45,7 @@ export class ForwardClock implements Clock {
   }
 
   #goTo(at: number): void {
-    this.#ahead += Math.max(0, at - this.now());
+    this.#ahead.ms += Math.max(0, at - this.now());
   }
 
   #next(end: number) {

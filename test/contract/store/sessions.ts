@@ -233,7 +233,7 @@ export function keepsSessions(medium: Medium): void {
     sessions.insert(sessionRow('pauses', own({ onTimeout: 'pause' })));
     sessions.insert(sessionRow('closes', { ...own({ onTimeout: 'close' }), state: 'paused' }));
     sessions.insert(sessionRow('long', own({ onTimeout: 'close', ttl: 101 })));
-    sessions.insert(sessionRow('extended', own({ onTimeout: 'close', extendedUntil: 201 })));
+    sessions.insert(sessionRow('extended', own({ onTimeout: 'close', extended: { at: 200, ms: 1 } })));
     sessions.insert(
       sessionRow('runs', { ...own({ onTimeout: 'close' }), state: 'active', instance: 'proxy-1' }),
     );

@@ -16,7 +16,7 @@ async function passing(world: World, asked: Promise<Outcome>): Promise<Outcome> 
   const end = () => (over = true);
   asked.then(end, end);
   for (;;) {
-    for (let turn = 0; turn < 20 && !over; turn++) await new Promise(setImmediate);
+    for (let turn = 0; turn < 10 && !over; turn++) await world.committed();
     if (over) return asked;
     await world.clock.advance(100);
   }

@@ -143,6 +143,7 @@ export class SessionProxy {
     const adoption = new Adoption({
       store: this.#store,
       manager: this.#manager,
+      attachments: this.#attachments,
       servers: this.#config.servers,
       end: (one, config) => endHeld(one, config, this.#clock, this.#register, remember),
       readable: toLegacyResult,

@@ -6,6 +6,7 @@ import type { ClientProfile } from '../protocol/client.js';
 import { toResponse, type Fields, type Id, type Outcome } from '../protocol/messages.js';
 import type { SentRequest, Store, StreamHead } from '../store/types.js';
 import { describedKey, parseLabel, type Label } from './label.js';
+import type { Attachments } from './attachments.js';
 import { ownerOf } from './bindings.js';
 import { Exchange, restartedError, type Outlet } from './exchange.js';
 import { asToolResult } from './loss.js';
@@ -33,6 +34,7 @@ export function answerAbandoned(outboxes: Outboxes, open = outboxes.store.stream
 export interface AdoptionOptions {
   store: Store;
   manager: SessionManager;
+  attachments: Attachments;
   servers: readonly ServerConfig[];
   /** Ends what nobody wants. @param config of its server, if that is still the same */
   end: (held: Held, config: ServerConfig | undefined) => Promise<void>;
@@ -125,14 +127,24 @@ export class Adoption {
       sent.principal,
     );
     exchange.sent = sent;
-    session.request(exchange).then(
-      (outcome) => {
-        const readable =
-          'result' in outcome ? { result: this.#options.readable(head.method, outcome.result) } : outcome;
-        end(outbox, head, readable, exchange.record);
-      },
-      (error: unknown) => end(outbox, head, failureOf(head, asProxyError(error)), exchange.record),
-    );
+    const ended = this.#options.attachments.inherited(attachment.id).add(head.request, exchange);
+    session
+      .request(exchange)
+      .then(
+        (outcome) => {
+          const readable =
+            'result' in outcome ? { result: this.#options.readable(head.method, outcome.result) } : outcome;
+          end(outbox, head, readable, exchange.record);
+        },
+        (error: unknown) => {
+          if (!exchange.cancelled || session.isClosed)
+            return end(outbox, head, failureOf(head, asProxyError(error)), exchange.record);
+          // MCP, cancellation: a receiver SHOULD NOT respond to what the client cancelled.
+          outbox.release();
+          this.#options.manager.answers.forget(stream);
+        },
+      )
+      .finally(ended);
     return true;
   }
 }

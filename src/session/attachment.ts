@@ -1,5 +1,6 @@
 import type { ClientProfile } from '../protocol/client.js';
 import type { Outlet } from './exchange.js';
+import type { Running } from './running.js';
 
 /** One client's present link to a session. Many may share one. */
 export interface Attachment {
@@ -14,6 +15,7 @@ export interface Attachment {
   client: ClientProfile;
   /** When it was last stored that the client is there, milliseconds since the epoch. */
   usedAt: number;
+  readonly running: Running;
   /** Towards the client, on that stream. */
   outlet: (Outlet & { close?(): void }) | undefined;
 }

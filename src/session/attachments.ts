@@ -5,6 +5,7 @@ import type { Store } from '../store/types.js';
 import type { Attachment } from './attachment.js';
 import { hashKey, newAttachmentKey } from './ids.js';
 import type { SessionManager } from './manager.js';
+import { Running } from './running.js';
 import type { Session } from './session.js';
 
 /** How stale the stored time of a client's last request may be, milliseconds. */
@@ -27,6 +28,7 @@ export class Attachments {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #attached = new Map<string, Attached>();
+  readonly #inherited = new Map<string, Running>();
 
   /** @param manager whose sweep takes the links along */
   constructor(manager: SessionManager, store: Store, clock: Clock) {
@@ -54,6 +56,7 @@ export class Attachments {
       stream: this.#store.nextId(),
       client,
       usedAt: this.#clock.now(),
+      running: new Running(),
       outlet: undefined,
     };
     this.#store.attachments.insert({
@@ -66,6 +69,13 @@ export class Attachments {
       usedAt: attachment.usedAt,
     });
     return this.#remember(session, attachment);
+  }
+
+  /** For requests that an earlier process took from a client, until it is here again. @param id of the attachment */
+  inherited(id: string): Running {
+    const running = this.#inherited.get(id) ?? new Running();
+    this.#inherited.set(id, running);
+    return running;
   }
 
   /** The client introduced itself anew. */
@@ -115,6 +125,8 @@ export class Attachments {
     if (!session) return undefined;
     const stored = JSON.parse(row.client) as Omit<ClientProfile, 'era'> & Partial<ClientProfile>;
     const client: ClientProfile = { era: 'legacy', ...stored };
+    const running = this.inherited(id);
+    this.#inherited.delete(id);
     return this.#remember(session, {
       id,
       key,
@@ -122,6 +134,7 @@ export class Attachments {
       stream: row.stream,
       client,
       usedAt: row.usedAt,
+      running,
       outlet: undefined,
     });
   }

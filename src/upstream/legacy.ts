@@ -64,7 +64,6 @@ export class LegacyPeer implements Outlet {
   readonly attached: Attached;
   readonly #own: Stream;
   readonly #correlator: Correlator;
-  readonly #running = new Map<string, Set<Exchange>>();
   /** Requests that the client itself gave up. */
   readonly #cancelled = new WeakSet<Exchange>();
   readonly #questions = new Map<Id, Question>();
@@ -102,7 +101,7 @@ export class LegacyPeer implements Outlet {
 
   /** Whether a request of that id is under way: where there is one stream only, a second could not be told from it. */
   isRunning(id: Id): boolean {
-    return this.#running.has(JSON.stringify(id));
+    return this.attached.attachment.running.of(id).length > 0;
   }
 
   /**
@@ -117,9 +116,7 @@ export class LegacyPeer implements Outlet {
     const target = this.#correlator.target(facts, attachment.client, attachment);
     const exchange = new Exchange(method, params, this.#outletOn(stream), facts.principal.id);
     exchange.use = target.use;
-    const key = JSON.stringify(id);
-    const twins = this.#running.get(key) ?? new Set();
-    this.#running.set(key, twins.add(exchange));
+    const ended = attachment.running.add(id, exchange);
     try {
       const outcome = await target.run((session) => {
         const { note } = stream;
@@ -136,8 +133,7 @@ export class LegacyPeer implements Outlet {
       const text = 'The session was closed while the request was under way: the outcome is unknown.';
       return { response: toResponse(id, { error: new ProxyError('SESSION_CLOSED', text).toJsonRpc() }) };
     } finally {
-      twins.delete(exchange);
-      if (twins.size === 0) this.#running.delete(key);
+      ended();
     }
   }
 
@@ -168,7 +164,7 @@ export class LegacyPeer implements Outlet {
 
   #cancel(params: Fields | undefined): void {
     const { requestId, ...reason } = params ?? {};
-    const [exchange, ...twins] = this.#running.get(JSON.stringify(requestId)) ?? [];
+    const [exchange, ...twins] = this.attached.attachment.running.of(requestId);
     // Clients that give every request the same id cannot say which one they mean: better none than the wrong one.
     if (!exchange || twins.length > 0) return;
     this.#cancelled.add(exchange);

@@ -51,6 +51,22 @@ test('P7 the official client gets the result of its call although the worker was
   await client.close();
 });
 
+test('a client’s cancellation reaches the server that another worker had sent the call to, and nobody answers it', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await ProxyProcess.start(folder, { servers: { ears: local('hears-notifications') } });
+  const client = await RawClient.open(proxy.url);
+  const resume = await begin(client, 600_000, 'slow');
+  await killWorker(proxy);
+  const stream = await client.stream(resume);
+  await client.post({
+    jsonrpc: '2.0',
+    method: 'notifications/cancelled',
+    params: { requestId: 'slow' },
+  });
+  expect(await client.read(stream)).toEqual([]);
+  await until(async () => (await client.text('heard')).endsWith('notifications/cancelled'));
+});
+
 test('sessions live through one kill after the other, each with its own server process', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, config);

@@ -7,7 +7,7 @@ import { toResponse, type Fields, type Id, type Outcome } from '../protocol/mess
 import type { SentRequest, Store, StreamHead } from '../store/types.js';
 import { describedKey, parseLabel, type Label } from './label.js';
 import type { Attachments } from './attachments.js';
-import { ownerOf } from './bindings.js';
+import { holderOf } from './bindings.js';
 import { Exchange, restartedError, type Outlet } from './exchange.js';
 import { asToolResult } from './loss.js';
 import type { SessionManager } from './manager.js';
@@ -45,8 +45,10 @@ export interface AdoptionOptions {
 /** What one worker needs to go on where another one of the same keeper left off. */
 export class Adoption {
   readonly #options: AdoptionOptions;
-  /** Sessions and the servers they go on with. */
-  readonly #adopted = new Set<string>();
+  /** Sessions that go on with some server. */
+  readonly #going = new Set<Session>();
+  /** Requests that a server still has, by their ids there. */
+  readonly #expected = new Set<number>();
 
   constructor(options: AdoptionOptions) {
     this.#options = options;
@@ -80,44 +82,49 @@ export class Adoption {
       this.#options.end(one, config).catch((error: unknown) => log.session.warn(messageOf(error)));
     }
     // What no server holds is paused; its next request starts what it needs.
-    for (const session of sessions) {
-      const goesOn = session.servers.configs().some(({ name }) => this.#adopted.has(`${session.id} ${name}`));
-      if (!goesOn) await session.pause(RESTARTED);
-    }
+    for (const session of sessions) if (!this.#going.has(session)) await session.pause(RESTARTED);
     const abandoned = open.filter(({ stream, head }) => !head.sent || !this.#resume(stream, head, head.sent));
     answerAbandoned(this.#options.manager.outboxes, abandoned);
   }
 
   async #adopt(label: Label | undefined, held: Held, sessions: Session[], open: Open[]): Promise<boolean> {
     if (!label) return false;
-    const { owner, server, generation } = label;
-    const row = this.#options.store.bindings.get(owner, server);
-    if (row?.generation !== generation || row.ended !== null) return false;
+    const { owner, server } = label;
     const users = sessions.filter((session) => {
       const config = session.servers.configs().find(({ name }) => name === server);
       // Of a server that the config has otherwise now, or not at all, a new one is started when it is needed.
-      if (!config || ownerOf(config, session) !== owner || describedKey(config) !== label.config)
+      if (!config || holderOf(config, session) !== owner || describedKey(config) !== label.config)
         return false;
-      return (
-        owner === session.id ||
-        this.#options.store.bindings.seen(session.id).some((seen) => seen.server === server)
-      );
+      if (config.scope === 'session' || config.scope === 'call') return true;
+      return this.#options.store.bindings.seen(session.id).some((seen) => seen.server === server);
     });
-    const expected = open.flatMap(({ head: { sent } }) =>
-      sent?.server === server && users.some(({ id }) => id === sent.session) ? sent.id : [],
+    const [config] = users.map(({ servers }) => servers.config(server));
+    if (!config) return false;
+    const requests = open.flatMap(({ head: { sent } }) =>
+      sent?.server === server && users.some(({ id }) => id === sent.session) ? sent : [],
     );
+    const own = config.scope === 'call' ? requests.filter((sent) => has(held, sent)) : requests;
+    // One of scope call is of no use without its call; any other one while there was none after it.
+    if (config.scope === 'call' ? own.length === 0 : !this.#isLatest(label)) return false;
+    const expected = own.map(({ id }) => id);
     for (const session of users) {
-      await session.servers.adopt(session.servers.config(server), held, label, expected);
-      this.#adopted.add(`${session.id} ${server}`);
+      await session.servers.adopt(config, held, label, expected);
+      this.#going.add(session);
     }
-    return users.length > 0;
+    for (const id of expected) this.#expected.add(id);
+    return true;
+  }
+
+  #isLatest({ owner, server, generation }: Label): boolean {
+    const row = this.#options.store.bindings.get(owner, server);
+    return row?.generation === generation && row.ended === null;
   }
 
   /** Waits in the client's stead for the answer to its request. @returns false when it cannot come any more */
   #resume(stream: number, head: StreamHead, sent: SentRequest): boolean {
     const attachment = this.#options.store.attachments.get(head.attachment);
     const session = this.#options.manager.byId(sent.session);
-    if (!attachment || !session || !this.#adopted.has(`${session.id} ${sent.server}`)) return false;
+    if (!attachment || !session || !this.#expected.has(sent.id)) return false;
     const outbox = this.#options.manager.outboxes.load(stream);
     this.#options.manager.answers.add(outbox);
     const exchange = new Exchange(
@@ -147,6 +154,11 @@ export class Adoption {
       .finally(ended);
     return true;
   }
+}
+
+/** Whether a server of scope `call` is the one that the request went to. */
+function has(held: Held, { id, pid }: SentRequest): boolean {
+  return 'process' in held ? held.process.pid === pid : held.remote.calls.has(id);
 }
 
 const RESTARTED = 'ended with the proxy, which was restarted';

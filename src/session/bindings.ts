@@ -33,7 +33,7 @@ export class Bindings {
 
   /** The binding a session uses for a server; `held` are those it has of its own. */
   acquire(user: User, config: ServerConfig, held: Map<string, Binding>): Binding {
-    if (config.scope === 'call') return this.#create(config, `call-${user.id}`, user);
+    if (config.scope === 'call') return this.#create(config, holderOf(config, user), user);
     if (config.scope === 'session') {
       const own = held.get(config.name) ?? this.#create(config, user.id, user);
       held.set(config.name, own);
@@ -85,6 +85,11 @@ export function ownerOf(config: ServerConfig, user: Pick<User, 'id' | 'principal
   if (config.scope === 'shared') return EVERYBODY;
   if (config.scope !== 'principal') return user.id;
   return `principal-${createHash('sha256').update(user.principal).digest('hex').slice(0, 16)}`;
+}
+
+/** What the store knows a binding by, besides its server. */
+export function holderOf(config: ServerConfig, user: Pick<User, 'id' | 'principal'>): string {
+  return config.scope === 'call' ? `call-${user.id}` : ownerOf(config, user);
 }
 
 /** The sessions on one shared binding. What concerns one of them must not reach the others. */

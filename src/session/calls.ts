@@ -110,7 +110,7 @@ export class Calls {
     const answer = this.#answer(id, exchange, clientToken);
     const message: Request = { jsonrpc: '2.0', id, method, ...(sent ? { params: sent } : {}) };
     const send = () => connection.send(message, exchange?.outlet.client);
-    const noted = exchange?.note?.({ server: this.#name, id, asked: [] });
+    const noted = exchange?.note?.({ server: this.#name, id, pid: connection.pid, asked: [] });
     // One that was cancelled meanwhile is not sent any more.
     const done = noted ? noted.then(() => (this.#calls.has(id) ? send() : undefined)) : send();
     done.catch((error: unknown) => this.#finish(id)?.reject(asProxyError(error)));
@@ -315,7 +315,7 @@ export class Calls {
     for (const [id, running] of this.#calls) {
       if (running !== call || typeof id !== 'number') continue;
       exchange
-        .note({ server: this.#name, id, asked: [...asked] })
+        .note({ server: this.#name, id, pid: this.#options.connection.pid, asked: [...asked] })
         .catch((error: unknown) => log.session.warn(messageOf(error)));
     }
   }

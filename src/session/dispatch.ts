@@ -99,9 +99,8 @@ export class Dispatcher {
     const router = this.#router;
     const { method } = exchange;
     if (method === 'resources/subscribe') this.#checkSubscriptions();
-    const outcome = await this.#party.servers.use(config, exchange.outlet.client, (binding) =>
-      binding.call(method, params, exchange),
-    );
+    const call = (binding: Binding) => binding.call(method, params, exchange);
+    const outcome = await this.#party.servers.use(config, exchange.outlet.client, call, exchange.sent);
     if ('error' in outcome) return outcome;
     if (method === 'resources/subscribe' || method === 'resources/unsubscribe') {
       this.#subscribed(config.name, String(params?.uri), method === 'resources/subscribe');
@@ -114,14 +113,14 @@ export class Dispatcher {
     const config = this.#party.servers.config(server);
     let lost: Loss | undefined;
     let used: Binding | undefined;
-    const once = () =>
-      this.#party.servers.use(config, exchange.outlet.client, async (binding) => {
-        used = binding;
-        this.#party.meet(binding);
-        const outcome = await binding.call('tools/call', params, exchange);
-        if ('result' in outcome) lost = this.#party.see(binding);
-        return outcome;
-      });
+    const call = async (binding: Binding) => {
+      used = binding;
+      this.#party.meet(binding);
+      const outcome = await binding.call('tools/call', params, exchange);
+      if ('result' in outcome) lost = this.#party.see(binding);
+      return outcome;
+    };
+    const once = () => this.#party.servers.use(config, exchange.outlet.client, call, exchange.sent);
     let outcome: Outcome;
     try {
       outcome = await once();

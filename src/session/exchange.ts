@@ -54,7 +54,7 @@ export class Exchange {
   /** Writes what the session records of the request: to be stored with the response, before it is sent. */
   record: (() => void) | undefined;
   /** Stores where the request is before it goes there, so that another process could take its answer. */
-  note: ((sent: Pick<SentRequest, 'server' | 'id' | 'asked'>) => Promise<void>) | undefined;
+  note: ((sent: Pick<SentRequest, 'server' | 'id' | 'pid' | 'asked'>) => Promise<void>) | undefined;
   /** An earlier process sent it: it must not be sent again, only its answer is due. */
   sent: SentRequest | undefined;
   #cancelled: Fields | undefined;

@@ -1,16 +1,18 @@
-import type { LocalServerConfig, ServerConfig } from '../config/schema.js';
+import type { ServerConfig } from '../config/schema.js';
 import type { Held } from '../downstream/types.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import { PROXY_PROFILE, type ClientProfile } from '../protocol/client.js';
 import type { Fields, Outcome } from '../protocol/messages.js';
-import type { Store } from '../store/types.js';
+import type { SentRequest, Store } from '../store/types.js';
 import type { Starter } from './binding-options.js';
 import type { Binding } from './binding.js';
 import { describedKey, type Label } from './label.js';
 import { ownerOf, type Bindings, type User } from './bindings.js';
 import type { Settings } from './dispatch.js';
+import { restartedError } from './exchange.js';
 import { Recovery, type RecoveryOptions } from './recovery.js';
+import { withChange, withRoots } from './variants.js';
 
 /** For a server that is to be started and no more. */
 const nothing = () => Promise.resolve();
@@ -66,6 +68,8 @@ export class Servers {
   readonly #held = new Map<string, Binding>();
   /** Of scope call: they end with their call. */
   readonly #passing = new Set<Binding>();
+  /** Those of an earlier process, by the requests that are with them. */
+  readonly #inherited = new Map<number, Binding>();
   readonly #failed = new Map<string, string>();
   readonly #env = new Map<string, Record<string, string>>();
   /** Until one of them changes. */
@@ -101,10 +105,17 @@ export class Servers {
     );
   }
 
-  /** Goes on with a server of the session that an earlier process started, unless another session did so already. */
+  /**
+   * Goes on with a server of the session that an earlier process started, unless another session did so already.
+   * @param expected ids of the requests that are with it
+   */
   async adopt(config: ServerConfig, held: Held, label: Label, expected: number[]): Promise<void> {
     const binding = this.#options.bindings.acquire(this.#holder, config, this.#held);
     if (!binding.live) await binding.adopt(held, label, expected);
+    if (config.scope === 'call') {
+      this.#passing.add(binding);
+      for (const id of expected) this.#inherited.set(id, binding);
+    }
     this.#settle();
   }
 
@@ -113,16 +124,20 @@ export class Servers {
     return this.#held.values();
   }
 
-  /** Runs `job` with the binding to a server, started before and, by its scope, stopped afterwards. */
+  /**
+   * Runs `job` with the binding to a server, started before and, by its scope, stopped afterwards.
+   * @param sent the request to take up, where an earlier process sent it
+   */
   async use<T>(
     config: ServerConfig,
     client: ClientProfile,
     job: (binding: Binding) => Promise<T>,
+    sent?: SentRequest,
   ): Promise<T> {
     const release = this.#holder.hold();
     try {
       await this.#holder.admit();
-      return await this.#useAdmitted(config, client, job);
+      return await this.#useAdmitted(config, client, job, sent);
     } finally {
       release();
     }
@@ -132,16 +147,20 @@ export class Servers {
     config: ServerConfig,
     client: ClientProfile,
     job: (binding: Binding) => Promise<T>,
+    sent: SentRequest | undefined,
   ): Promise<T> {
     this.#client = client;
-    const binding = this.#options.bindings.acquire(this.#holder, config, this.#held);
+    const inherited = sent && this.#inherited.get(sent.id);
+    const binding = inherited ?? this.#options.bindings.acquire(this.#holder, config, this.#held);
     if (config.scope === 'call') this.#passing.add(binding);
     try {
       await binding.check();
       if (binding.live) this.#settle();
+      else if (sent) throw restartedError();
       else await this.#start(binding, client);
       return await job(binding);
     } finally {
+      if (sent) this.#inherited.delete(sent.id);
       if (this.#passing.delete(binding)) await binding.release('was stopped after the call');
     }
   }
@@ -343,17 +362,4 @@ export class Servers {
         log.session.warn({ session: this.#holder.id }, messageOf(outcome.reason));
     }
   }
-}
-
-/** What the server is told of roots: those of the client, or the proxy's own, or that there are none. */
-function withRoots(client: ClientProfile, roots: ServerConfig['roots']): ClientProfile {
-  if (roots === 'client') return client;
-  const { roots: _, ...others } = client.capabilities;
-  return { ...client, capabilities: roots === 'session' ? { ...others, roots: {} } : others };
-}
-
-function withChange(config: ServerConfig, args?: string[], env?: Record<string, string>): ServerConfig {
-  if (config.kind !== 'local' || (!args && !env)) return config;
-  const changed: LocalServerConfig = { ...config, args: args ?? config.args, env: { ...config.env, ...env } };
-  return changed;
 }

@@ -188,6 +188,8 @@ export interface SentRequest {
   server: string;
   /** Its id there. */
   id: number;
+  /** The process it went to, of a local server. */
+  pid?: number | undefined;
   /** What of the client's params says for which server it is, and how the client hears of its progress; no arguments. */
   params: Record<string, unknown>;
   /** Questions of the server that wait for the client. */

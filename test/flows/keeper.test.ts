@@ -67,6 +67,42 @@ test('a client’s cancellation reaches the server that another worker had sent 
   await until(async () => (await client.text('heard')).endsWith('notifications/cancelled'));
 });
 
+test.each(['principal', 'shared'])(
+  'a server of scope %s goes on for all sessions that use it',
+  async (scope) => {
+    using folder = new TemporaryFolder();
+    const servers = { counter: local('counter', { scope }) };
+    await using proxy = await ProxyProcess.start(folder, { servers });
+    const [one, two] = [await RawClient.open(proxy.url), await RawClient.open(proxy.url)];
+    expect(await one.text('increment')).toBe('1');
+    expect(await two.text('increment')).toBe('2');
+    const resume = await begin(two, 1500, 'slow');
+    await killWorker(proxy);
+    const [answer] = await two.read(await two.stream(resume));
+    expect(textOf(answer ?? {})).toBe('slept 1500');
+    expect(await one.text('increment')).toBe('3');
+    expect(await two.text('increment')).toBe('4');
+  },
+);
+
+test('calls of a server that is started for each are answered by the process that each had, which ends then', async () => {
+  using folder = new TemporaryFolder();
+  const servers = { slow: local('counts-slowly', { scope: 'call' }) };
+  await using proxy = await ProxyProcess.start(folder, { servers });
+  const client = await RawClient.open(proxy.url);
+  const calls = ['first', 'second'].map((id) => client.begin('increment', { ms: 1500 }, id));
+  const resumes = await Promise.all(calls);
+  const processes = () => childrenOf(proxy.pid).filter(({ command }) => command.includes('counts-slowly'));
+  expect(processes()).toHaveLength(2);
+  await killWorker(proxy);
+  const answers = await Promise.all(resumes.map(async (resume) => client.read(await client.stream(resume))));
+  expect(answers.map(([answer]) => [answer?.id, textOf(answer ?? {})])).toEqual([
+    ['first', '1'],
+    ['second', '1'],
+  ]);
+  await until(() => processes().length === 0);
+});
+
 test('sessions live through one kill after the other, each with its own server process', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, config);

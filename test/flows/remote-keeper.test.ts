@@ -8,16 +8,6 @@ import { ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
 import { RemoteServer } from '../support/remote.js';
 import { handOver, killWorker } from '../support/worker.js';
 
-/** Begins a call that takes a while, and waits until the server has told of it. @returns where its stream can be resumed */
-async function begin(client: RawClient, ms: number): Promise<string> {
-  const params = { name: 'increment', arguments: { ms }, _meta: { progressToken: 'p' } };
-  const response = await client.post({ jsonrpc: '2.0', id: 'slow', method: 'tools/call', params });
-  for await (const { id, message } of eventsOf(response)) {
-    if (message?.method === 'notifications/progress') return id ?? '';
-  }
-  throw new Error('the call ended before it told of progress');
-}
-
 /** What happens to the worker; the keeper stays. */
 const ends = [
   ['killed', killWorker],
@@ -67,7 +57,7 @@ test('a call under way at a remote server that keeps no events ends at once as o
   using remote = await RemoteServer.start('http-counter');
   await using proxy = await ProxyProcess.start(folder, { servers: { remote: { url: remote.url } } });
   const client = await RawClient.open(proxy.url);
-  const resume = await begin(client, 600_000);
+  const resume = await client.begin('increment', { ms: 600_000 }, 'slow');
   await killWorker(proxy);
   const [answer] = await client.read(await client.stream(resume));
   expect(textOf(answer ?? {})).toMatch(/outcome is unknown|took effect is unknown/);

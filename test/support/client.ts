@@ -107,6 +107,16 @@ export class RawClient {
     return this.request('tools/call', { name: tool, arguments: args });
   }
 
+  /** Begins a call, and waits until the server has told of progress. @returns where its stream can be resumed */
+  async begin(tool: string, args: Fields, id: string | number): Promise<string> {
+    const params = { name: tool, arguments: args, _meta: { progressToken: id } };
+    const response = await this.post({ jsonrpc: '2.0', id, method: 'tools/call', params });
+    for await (const { id: event, message } of eventsOf(response)) {
+      if (message?.method === 'notifications/progress') return event ?? '';
+    }
+    throw new Error('the call ended before the server told of progress');
+  }
+
   /** The text of a tool's answer. */
   async text(tool: string, args: Fields = {}): Promise<string> {
     return textOf(await this.call(tool, args));

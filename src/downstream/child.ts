@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
-import { getDefaultEnvironment } from '@modelcontextprotocol/sdk/client/stdio.js';
+import { baseEnvironment } from './environment.js';
 import { within, type Clock } from '../clock.js';
 import type { StopStep } from '../config/recovery.js';
 import { ProxyError, messageOf } from '../errors.js';
@@ -77,7 +77,7 @@ export class Child {
    */
   async start(): Promise<{ stdin: Writable; stdout: Readable }> {
     const { server, command, args, cwd, spawn = spawnHere } = this.#options;
-    const env = { ...getDefaultEnvironment(), ...this.#options.env, [MARKER]: this.#marker };
+    const env = { ...baseEnvironment(), ...this.#options.env, [MARKER]: this.#marker };
     const cannot = (error: unknown) => {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
       const what = missing ? `the command "${command}" was not found` : messageOf(error);
@@ -87,7 +87,7 @@ export class Child {
     let child: ServerProcess;
     try {
       mkdirSync(cwd, { recursive: true, mode: 0o700 });
-      // The SDK's list, not our own environment: that one holds other people's secrets.
+
       child = await spawn({ command, args, env, cwd, private: this.#options.private ?? false });
     } catch (error) {
       this.#ended('could not be started');

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
-import { getDefaultEnvironment } from '@modelcontextprotocol/sdk/client/stdio.js';
+import { baseEnvironment } from './environment.js';
 import { log } from '../logger.js';
 import { MARKER } from './strays.js';
 
@@ -47,7 +47,7 @@ function tell(line: string): void {
     shell = spawn('/bin/sh', ['-c', SCRIPT], {
       stdio: ['pipe', 'ignore', 'ignore'],
       detached: true,
-      env: getDefaultEnvironment(), // without the marker of a proxy above this one
+      env: baseEnvironment(), // without the marker of a proxy above this one
     });
     const failed = (error: Error) =>
       log.downstream.warn(`Children are not guarded against a crash of the proxy: ${error.message}`);

@@ -316,7 +316,7 @@ export class Calls {
       if (running !== call || typeof id !== 'number') continue;
       exchange
         .note({ server: this.#name, id, pid: this.#options.connection.pid, asked: [...asked] })
-        .catch((error: unknown) => log.session.warn(messageOf(error)));
+        ?.catch((error: unknown) => log.session.warn(messageOf(error)));
     }
   }
 

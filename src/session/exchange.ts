@@ -53,8 +53,9 @@ export class Exchange {
   use: (session: string) => void = () => {};
   /** Writes what the session records of the request: to be stored with the response, before it is sent. */
   record: (() => void) | undefined;
-  /** Stores where the request is before it goes there, so that another process could take its answer. */
-  note: ((sent: Pick<SentRequest, 'server' | 'id' | 'pid' | 'asked'>) => Promise<void>) | undefined;
+  /** Notes where the request is before it goes there, so that another process could take its answer. */
+  note:
+    ((sent: Pick<SentRequest, 'server' | 'id' | 'pid' | 'asked'>) => Promise<void> | undefined) | undefined;
   /** An earlier process sent it: it must not be sent again, only its answer is due. */
   sent: SentRequest | undefined;
   #cancelled: Fields | undefined;

@@ -45,10 +45,9 @@ export class Outbox {
 
   #sinceTrim = { messages: 0, bytes: 0 };
 
-  /** What the stream is for, until that is stored. */
+  /** What the stream is for; undefined where only the store knows. */
   #head: StreamHead | undefined;
-  /** The same, where it was stored in passing. */
-  #noted: StreamHead | undefined;
+  #headStored: boolean;
 
   /** Use `Outboxes`. @param head what a new stream is for; nothing is stored of it before its first message or `keep` */
   constructor(
@@ -63,25 +62,34 @@ export class Outbox {
     this.#cursor = seq;
     this.#ended = last;
     this.#head = head;
+    this.#headStored = head === undefined;
   }
 
   /** Stores what the stream is for: when this resolves, the client may be told where to resume it. */
   async keep(): Promise<void> {
-    const head = this.#head ?? this.#noted;
-    this.#head = undefined;
-    this.#noted = undefined;
+    const head = this.#takeHead();
     const { store } = this.#outboxes;
     if (head) await store.write(() => store.streams.open(this.stream, head));
   }
 
-  /** Notes where the request is: when this resolves, another process could take its answer. */
-  async note(sent: SentRequest): Promise<void> {
+  /**
+   * Notes where the request is, so that another process could take its answer: stored when this resolves, or together
+   * with the head. Until then the client does not know the stream and could not come back for it.
+   */
+  note(sent: SentRequest): Promise<void> | undefined {
     const { store } = this.#outboxes;
-    const head = this.#head ?? this.#noted ?? store.streams.head(this.stream);
-    if (!head) return;
-    this.#head = undefined;
-    const noted = (this.#noted = { ...head, sent });
-    await store.write(() => store.streams.open(this.stream, noted), 'process');
+    const head = this.#head ?? store.streams.head(this.stream);
+    if (!head) return undefined;
+    const noted = (this.#head = { ...head, sent });
+    if (!this.#headStored) return undefined;
+    return store.write(() => store.streams.open(this.stream, noted), 'process');
+  }
+
+  /** @returns what is to be stored now, once */
+  #takeHead(): StreamHead | undefined {
+    if (this.#headStored) return undefined;
+    this.#headStored = true;
+    return this.#head;
   }
 
   /**
@@ -95,10 +103,11 @@ export class Outbox {
     const { store, clock } = this.#outboxes;
     const data = JSON.stringify(message);
     const seq = ++this.#seq;
-    const head = this.#head;
-    this.#head = undefined;
+    const head = this.#takeHead();
     const write = store.write(() => {
-      store.streams.append(this.stream, seq, data, last, clock.now(), head);
+      if (head && !last) store.streams.open(this.stream, head); // in a row of its own: it may change
+      const kept = head && last ? withoutSent(head) : undefined;
+      store.streams.append(this.stream, seq, data, last, clock.now(), kept);
       record?.();
       this.#sinceTrim.messages += 1;
       this.#sinceTrim.bytes += data.length;
@@ -201,4 +210,9 @@ export class Outbox {
     this.#outboxes.read.delete(this);
     return reader;
   }
+}
+
+/** Where a request was sent is of no use any more once it is answered. */
+function withoutSent({ attachment, request, method, instance }: StreamHead): StreamHead {
+  return { attachment, request, method, instance };
 }

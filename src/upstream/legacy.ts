@@ -29,8 +29,8 @@ export interface Stream {
   send(message: Message): void;
   /** The client is served no more. */
   close?(): void;
-  /** Stores where the stream's request is, before it is sent on. */
-  readonly note?: ((sent: SentRequest) => Promise<void>) | undefined;
+  /** Notes where the stream's request is, before it is sent on; a promise is to be awaited first. */
+  readonly note?: ((sent: SentRequest) => Promise<void> | undefined) | undefined;
 }
 
 /** What of a request's params tells for which server it is. */
@@ -120,8 +120,10 @@ export class LegacyPeer implements Outlet {
     try {
       const outcome = await target.run((session) => {
         const { note } = stream;
-        const rest = { session: session.id, principal: exchange.principal, params: routingOf(params) };
-        if (note) exchange.note = (sent) => note({ ...sent, ...rest });
+        if (note) {
+          const rest = { session: session.id, principal: exchange.principal, params: routingOf(params) };
+          exchange.note = (sent) => note({ ...sent, ...rest });
+        }
         return session.request(exchange);
       });
       const readable = 'result' in outcome ? { result: toLegacyResult(method, outcome.result) } : outcome;

@@ -8,7 +8,7 @@ import { log } from '../logger.js';
 import { redact } from '../secrets.js';
 import { markOf } from './process-mark.js';
 import { MARKER, newMarker, signalMarked } from './strays.js';
-import { spawnHere, type ServerProcess, type Spawn } from './process.js';
+import { spawnHere, type ProcessPart, type ServerProcess, type Spawn } from './process.js';
 
 /** Of what a server writes to stderr, the end is kept for error messages. */
 const STDERR_KEPT_BYTES = 64 * 1024;
@@ -117,8 +117,8 @@ export class Child {
   }
 
   /** What the next worker is to know of the process, should this one die. */
-  label(text: string): void {
-    this.#process?.label(text);
+  remember(part: ProcessPart, text: string): void {
+    this.#process?.remember(part, text);
   }
 
   /** Exit and last words, in sentences; empty for a server that runs and is silent. */

@@ -67,7 +67,7 @@ export function createConnect(
       const transport = new StdioTransport({
         ...options,
         spawn: () => Promise.resolve(held.process),
-        torn: true,
+        held: { unsent: held.unsent },
       });
       // A modern server has no handshake to be spared: what it is asked anew changes nothing in it.
       return eraOf(held.description.protocolVersion) === 'modern'

@@ -20,6 +20,12 @@ export interface Exit {
   signal: NodeJS.Signals | null;
 }
 
+/**
+ * What is remembered of a process: who it is to us, and, while the system has not taken all that was written to it, the
+ * ids of the requests that it may not have whole, as JSON.
+ */
+export type ProcessPart = 'label' | 'unsent';
+
 /** A running process that leads a group of its own, whoever its parent is. */
 export interface ServerProcess {
   readonly pid: number;
@@ -30,7 +36,7 @@ export interface ServerProcess {
   readonly stderr: Readable;
   readonly exited: Promise<Exit>;
   /** What the next worker is to know of it, should this one die; nothing where no other comes. */
-  label(text: string): void;
+  remember(part: ProcessPart, text: string): void;
   /** Its group is gone: nobody guards it any more. */
   forget(): void;
 }
@@ -67,7 +73,7 @@ export const spawnHere: Spawn = async (command) => {
   if (pid === undefined) throw new Error('it has no number');
   const marker = command.env[MARKER] ?? '';
   guard(pid, marker);
-  return { pid, marker, stdin, stdout, stderr, exited, label: () => {}, forget: () => release(pid) };
+  return { pid, marker, stdin, stdout, stderr, exited, remember: () => {}, forget: () => release(pid) };
 };
 
 /** A process inherits the mask of whoever starts it, and there is no other way to give it one. */

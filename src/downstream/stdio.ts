@@ -4,7 +4,7 @@ import { ProxyError } from '../errors.js';
 import { log } from '../logger.js';
 import { redact } from '../secrets.js';
 import { LineSplitter } from '../protocol/lines.js';
-import { toMessage, type Id, type Message } from '../protocol/messages.js';
+import { isRequest, toMessage, type Id, type Message } from '../protocol/messages.js';
 import { Child, PIPES_DRAIN, type ChildOptions } from './child.js';
 import type { Transport } from './types.js';
 
@@ -13,6 +13,12 @@ const MAX_UNREAD_BYTES = 8 * 1024 ** 2;
 
 /** Lines that are no messages are logged, the first few of each server. */
 const MAX_LOGGED_NOISE = 20;
+
+export interface StdioOptions extends ChildOptions {
+  maxMessage: number;
+  /** An earlier process wrote to it, these requests perhaps not whole. */
+  held?: { unsent: readonly Id[] | undefined };
+}
 
 /** MCP over the pipes of a child process: one JSON-RPC message a line. */
 export class StdioTransport implements Transport {
@@ -25,13 +31,17 @@ export class StdioTransport implements Transport {
   #stdin: Writable | undefined;
   #noise = 0;
   #started: Promise<void> | undefined;
+  readonly #held: StdioOptions['held'];
+  /** Requests that the system has not taken whole; undefined when it has taken all that was written. */
+  #unsent: Id[] | undefined;
   /** Whether the next line may be the rest of one whose beginning an earlier process has read. */
   #torn: boolean;
 
-  constructor(options: ChildOptions & { maxMessage: number; torn?: boolean }) {
+  constructor(options: StdioOptions) {
     this.#child = new Child(options);
     this.#server = options.server;
-    this.#torn = options.torn ?? false;
+    this.#held = options.held;
+    this.#torn = options.held !== undefined;
     this.#lines = new LineSplitter(options.maxMessage, {
       line: (line) => this.#receive(line),
       tooLong: (head, tail, length) =>
@@ -51,6 +61,7 @@ export class StdioTransport implements Transport {
   async #start(): Promise<void> {
     const { stdin, stdout } = await this.#child.start();
     this.#stdin = stdin;
+    if (this.#held?.unsent) this.#endTornLine(stdin, this.#held.unsent);
     stdout.on('data', (chunk: Buffer) => this.#lines.push(chunk));
     // What the server wrote before it left is read before its end is told.
     const drained = new Promise<void>((resolve) => {
@@ -72,8 +83,29 @@ export class StdioTransport implements Transport {
       const text = `Server "${this.#server}" does not read its input: ${stdin.writableLength} bytes wait. Try again later.`;
       return Promise.reject(new ProxyError('SERVER_BUSY', text));
     }
-    stdin.write(`${JSON.stringify(message)}\n`);
+    stdin.write(`${JSON.stringify(message)}\n`, this.#written);
+    if (stdin.writableLength > 0) {
+      this.#unsent ??= [];
+      if (isRequest(message)) this.#unsent.push(message.id);
+      this.#child.remember('unsent', JSON.stringify(this.#unsent));
+    }
     return Promise.resolve();
+  }
+
+  readonly #written = () => {
+    if (!this.#unsent || this.#stdin?.writableLength !== 0) return;
+    this.#unsent = undefined;
+    this.#child.remember('unsent', '');
+  };
+
+  /** A line that broke off with an earlier process is ended, or it would spoil the next one. */
+  #endTornLine(stdin: Writable, ids: readonly Id[]): void {
+    this.#unsent = [];
+    stdin.write('\n', this.#written);
+    for (const id of ids) {
+      const text = `The proxy was restarted while it wrote the request to server "${this.#server}": the outcome is unknown.`;
+      this.onfailed(id, new ProxyError('OUTCOME_UNKNOWN', text));
+    }
   }
 
   initialized(): Promise<void> {
@@ -86,7 +118,7 @@ export class StdioTransport implements Transport {
   }
 
   label(text: string): void {
-    this.#child.label(text);
+    this.#child.remember('label', text);
   }
 
   close(force?: boolean): Promise<void> {

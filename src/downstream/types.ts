@@ -61,7 +61,13 @@ export interface Connection {
 }
 
 /** A server that outlived the worker that spoke to it. */
-export type Held = { process: ServerProcess } | { remote: RemoteSession };
+export type Held =
+  | {
+      process: ServerProcess;
+      /** Requests that may not have been written to it whole, where something was not. */
+      unsent?: readonly Id[] | undefined;
+    }
+  | { remote: RemoteSession };
 
 /** What a server is started with. */
 export interface ConnectContext {

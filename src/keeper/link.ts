@@ -1,8 +1,9 @@
 import type { Server } from 'node:http';
 import type { AddressInfo, Server as NetServer } from 'node:net';
 import { Socket } from 'node:net';
-import type { Exit, ServerProcess, Spawn } from '../downstream/process.js';
+import type { Exit, ProcessPart, ServerProcess, Spawn } from '../downstream/process.js';
 import type { Remember } from '../downstream/remote-session.js';
+import { isId, type Id } from '../protocol/messages.js';
 import type { Address, Order, Refusal, Word } from './messages.js';
 
 const NEWLINE = 0x0a;
@@ -14,6 +15,7 @@ const REST_OF_LINE = 1000;
 export interface Held {
   label: string;
   process: ServerProcess;
+  unsent: Id[] | undefined;
 }
 
 /** The worker's side of the hand-off. */
@@ -55,10 +57,10 @@ export class KeeperLink {
     const go = new Promise<boolean>((resolve) => (this.#go = resolve));
     tell({ order: 'loaded' });
     const first = await go;
-    const held = this.#held.map((process) => ({
-      process,
-      label: this.#remembered.get(labelKey(process.pid)) ?? '',
-    }));
+    const held = this.#held.map((process) => {
+      const of = (part: ProcessPart) => this.#remembered.get(keyOf(process.pid, part));
+      return { process, label: of('label') ?? '', unsent: parseIds(of('unsent')) };
+    });
     return { held, remembered: this.#remembered, first };
   }
 
@@ -171,19 +173,24 @@ class KeptProcess implements ServerProcess {
     return this.#stdio;
   }
 
-  label(label: string): void {
-    tell({ order: 'remember', key: labelKey(this.pid), text: label });
+  remember(part: ProcessPart, text: string): void {
+    tell({ order: 'remember', key: keyOf(this.pid, part), text });
   }
 
   forget(): void {
     this.#onforget();
-    this.label('');
+    for (const part of ['label', 'unsent'] as const) this.remember(part, '');
     tell({ order: 'forget', pid: this.pid });
+  }
+
+  /** Everything was read that was received, and everything sent that was written. */
+  get #quiet(): boolean {
+    return this.#stdio.readableLength === 0 && this.#stdio.writableLength === 0;
   }
 
   async release(): Promise<void> {
     const end = Date.now() + REST_OF_LINE;
-    while (!(this.#atLineEnd && this.#stdio.readableLength === 0) && Date.now() < end) {
+    while (!(this.#atLineEnd && this.#quiet) && Date.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     // Our copy: what is not read yet stays for the next one.
@@ -192,8 +199,13 @@ class KeptProcess implements ServerProcess {
   }
 }
 
-function labelKey(pid: number): string {
-  return `process ${pid}`;
+function keyOf(pid: number, part: ProcessPart): string {
+  return `process ${pid} ${part}`;
+}
+
+function parseIds(text: string | undefined): Id[] | undefined {
+  const value: unknown = text === undefined ? undefined : JSON.parse(text);
+  return Array.isArray(value) ? value.filter(isId) : undefined;
 }
 
 function tell(order: Order): void {

@@ -9,7 +9,11 @@ export function withRoots(client: ClientProfile, roots: ServerConfig['roots']): 
 }
 
 /** The server as the session has it changed. */
-export function withChange(config: ServerConfig, args?: string[], env?: Record<string, string>): ServerConfig {
+export function withChange(
+  config: ServerConfig,
+  args?: string[],
+  env?: Record<string, string>,
+): ServerConfig {
   if (config.kind !== 'local' || (!args && !env)) return config;
   const changed: LocalServerConfig = { ...config, args: args ?? config.args, env: { ...config.env, ...env } };
   return changed;

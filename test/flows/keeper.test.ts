@@ -103,6 +103,23 @@ test('calls of a server that is started for each are answered by the process tha
   await until(() => processes().length === 0);
 });
 
+test('a request of which the server got only a part when the worker was killed ends at once, and spoils none after it', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await ProxyProcess.start(folder, { servers: { stalls: local('stalls') } });
+  const client = await RawClient.open(proxy.url);
+  const server = Number(await client.text('pid'));
+  expect(await client.text('stall')).toBe('stalled');
+  const params = { name: 'size', arguments: { text: 'x'.repeat(2 ** 21) } };
+  const response = await client.post({ jsonrpc: '2.0', id: 'torn', method: 'tools/call', params });
+  const resume = (await eventsOf(response).next()).value?.id;
+  await killWorker(proxy);
+  const [answer] = await client.read(await client.stream(resume));
+  expect(textOf(answer ?? {})).toMatch(/restarted while it wrote the request.*outcome is unknown/);
+  process.kill(server, 'SIGUSR2');
+  expect(await client.text('broken')).toBe('1');
+  expect(await client.text('pid')).toBe(String(server));
+});
+
 test('sessions live through one kill after the other, each with its own server process', async () => {
   using folder = new TemporaryFolder();
   await using proxy = await ProxyProcess.start(folder, config);

@@ -92,7 +92,7 @@ export function envelopeOf(params: Fields | undefined): Envelope {
 }
 
 /** A revision that is not spoken here, in the words that 2026-07-28 asks for. */
-export function unsupported(requested: string): ProxyError {
+function unsupported(requested: string): ProxyError {
   const text = `Revision "${requested.slice(0, 80)}" is not spoken here. Use ${MODERN_VERSION}, or initialize.`;
   return new ProxyError('UNSUPPORTED_VERSION', text, { details: { supported: [MODERN_VERSION], requested } });
 }
@@ -219,7 +219,7 @@ function valueAt(args: unknown, path: readonly string[]): unknown {
 }
 
 /** A primitive as it stands in a header; undefined for what has no place there. */
-export function textOfParam(value: unknown): string | undefined {
+function textOfParam(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   if (typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value)))
     return String(value);

@@ -2,7 +2,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import { describe, expect, test } from 'vitest';
-import { eventsOf, RawClient, textOf } from '../support/client.js';
+import { RawClient, textOf } from '../support/client.js';
 import { local, ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
 
 const servers = { counter: local('counter'), talk: local('talkative') };
@@ -96,7 +96,7 @@ describe('a client of 2024-11-05 over HTTP+SSE', () => {
     await after.leave();
   });
 
-  test('V5 of an unknown connection, or another method, is refused with what to do', async () => {
+  test('V5 V10 what names an unknown connection, another method, or comes from another origin is refused', async () => {
     using folder = new TemporaryFolder();
     await using proxy = await ProxyProcess.start(folder, { servers });
     const lost = await fetch(at(proxy, '/messages?connection=x'), { method: 'POST', body: '{}' });
@@ -107,6 +107,6 @@ describe('a client of 2024-11-05 over HTTP+SSE', () => {
     expect((await fetch(at(proxy, '/sse'), { method: 'POST', body: '{}' })).status).toBe(405);
     const evil = await fetch(at(proxy, '/sse'), { headers: { Origin: 'https://evil.example' } });
     expect(evil.status).toBe(403);
-    for await (const { message } of eventsOf(evil)) expect(message).toBeUndefined();
+    await evil.body?.cancel();
   });
 });

@@ -15,6 +15,18 @@ function gate() {
   return { open, wait: () => opened };
 }
 
+/** A session whose server waits at the gate to leave, and a call that came meanwhile. */
+async function calledWhilePausing(world: World) {
+  const session = world.session();
+  const client = new FakeClient();
+  await session.request(client.call('x'));
+  const leaving = gate();
+  world.connection().leaving = leaving.wait;
+  const pausing = session.pause('was stopped by the test');
+  const outcome = session.request(client.call('x'));
+  return { session, leaving, pausing, outcome };
+}
+
 test('a closed session is not found again by its key, not even at once', async () => {
   using world = new World();
   const session = world.session('work');
@@ -32,13 +44,7 @@ test('the name of a closed session leads to a new one, also at once', async () =
 
 test('a server is not started before its predecessor is gone', async () => {
   using world = new World({ sessions: { ttl: MINUTE } });
-  const session = world.session();
-  const client = new FakeClient();
-  await session.request(client.call('x'));
-  const leaving = gate();
-  world.connection().leaving = leaving.wait;
-  const pausing = session.pause('was stopped by the test');
-  const outcome = session.request(client.call('x'));
+  const { leaving, pausing, outcome } = await calledWhilePausing(world);
   await new Promise(setImmediate);
   await new Promise(setImmediate);
   const startsBefore = world.starts;
@@ -50,13 +56,7 @@ test('a server is not started before its predecessor is gone', async () => {
 
 test('a session that is used while it is being paused is active afterwards and paused in its time', async () => {
   using world = new World({ sessions: { ttl: MINUTE } });
-  const session = world.session();
-  const client = new FakeClient();
-  await session.request(client.call('x'));
-  const leaving = gate();
-  world.connection().leaving = leaving.wait;
-  const pausing = session.pause('was stopped by the test');
-  const outcome = session.request(client.call('x'));
+  const { session, leaving, pausing, outcome } = await calledWhilePausing(world);
   for (let i = 0; i < 5; i++) await new Promise(setImmediate);
   leaving.open();
   await pausing;
@@ -160,4 +160,19 @@ test('calls made while the server starts reach it in their order', async () => {
       .requests('tools/call')
       .map(({ params }) => params?.name),
   ).toEqual(names);
+});
+
+test('a call that a dying server did not take goes to the next one', async () => {
+  using world = new World();
+  const session = world.session();
+  const client = new FakeClient();
+  await session.request(client.call('x'));
+  const dying = world.connection();
+  const taken = dying.sent.length;
+  dying.send = () =>
+    Promise.reject(
+      new ProxyError('SERVER_UNAVAILABLE', 'Its pipe is closed.', { details: { unsent: true } }),
+    );
+  expect(said(await session.request(client.call('y')))).toContain('2 y');
+  expect([dying.sent.length, world.starts]).toEqual([taken, 2]);
 });

@@ -79,6 +79,7 @@ export class SessionProxy {
   /** Sessions of the worker before this one. */
   readonly #inherited: string[];
   #http: HttpSide | undefined;
+  #onPort = false;
   #stopping: Promise<void> | undefined;
   #closed = false;
   /** Ends what is not to outlive the process. */
@@ -180,6 +181,7 @@ export class SessionProxy {
    */
   async listen(): Promise<string> {
     const { url, endpoint } = await this.#httpSide().listen();
+    this.#onPort = true;
     this.#store.processes.setUrl(this.#instance, url);
     return endpoint;
   }
@@ -191,7 +193,7 @@ export class SessionProxy {
    */
   async listenLocally(path: string, more: Routes): Promise<void> {
     await this.#httpSide().listenLocally(path, more);
-    this.#store.processes.setUrl(this.#instance, `unix:${path}`);
+    if (!this.#onPort) this.#store.processes.setUrl(this.#instance, `unix:${path}`);
   }
 
   #httpSide(): HttpSide {

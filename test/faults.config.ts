@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     root: new URL('..', import.meta.url).pathname,
     include: ['test/faults/**/*.test.ts'],
+    globalSetup: ['test/support/state-folder.ts'],
     env: { FAULT_ROUNDS: '1' },
     // Memory and descriptors are measured: no neighbours.
     fileParallelism: false,

@@ -25,7 +25,7 @@ export function toConfig(input: ConfigInput): Config {
     );
   }
   addSecrets(secrets);
-  const { servers = {}, mcpServers = {}, listen, auth, store, sessions, clients } = parsed.data;
+  const { servers = {}, mcpServers = {}, listen, auth, store, sessions, daemon, clients } = parsed.data;
   const entries = Object.entries({ ...servers, ...mcpServers });
   if (entries.length === 0) throw invalid('servers: no server is configured. Add one.');
   return {
@@ -33,6 +33,7 @@ export function toConfig(input: ConfigInput): Config {
     listen,
     auth,
     sessions,
+    daemon,
     hints: hintsOf(clients),
     warnings: [],
     store: store === undefined || store === ':memory:' ? ':memory:' : resolve(store),

@@ -14,9 +14,9 @@ export interface ServeOptions {
   stdio?: true;
   session?: string;
   keeper: boolean;
-  daemon?: true;
-  /** Folder of the socket on which a daemon takes its clients. */
-  daemonIn?: string;
+  daemon: boolean;
+  /** Started by a shim, for clients on pipes. */
+  asDaemon?: true;
   logLevel: LogLevel;
 }
 

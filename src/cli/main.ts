@@ -28,8 +28,8 @@ const serving = (name: string, options: CommandOptions) =>
     .option('--http [host:port]', 'serve Streamable HTTP; default address: listen in the config')
     .option('--stdio', 'serve one client on stdin and stdout; the default when stdin is a pipe')
     .option('--session <name>', 'the session that the client on stdin attaches to')
-    .option('--daemon', 'with --stdio: sessions live in a daemon, and stay there when the client goes')
-    .addOption(new Option('--daemon-in <folder>').hideHelp())
+    .option('--no-daemon', 'serve stdin in this one process: its sessions lose their servers when it ends')
+    .addOption(new Option('--as-daemon').hideHelp())
     .option('--no-keeper', 'serve HTTP in one process: its servers and calls under way end with it')
     .addOption(level());
 
@@ -58,17 +58,17 @@ program
     await (await import('./backup.js')).backup(file, options);
   });
 
-program
-  .command('status')
-  .description('say whether a daemon runs for a config, and for whom')
-  .addOption(config())
-  .action(lazily(async () => (await import('./shim.js')).status));
+const aboutRunning = (name: 'status' | 'stop' | 'upgrade', description: string) =>
+  program
+    .command(name)
+    .description(description)
+    .addOption(config())
+    .option('--json', 'print JSON')
+    .action(lazily(async () => (await import('./running.js'))[name]));
 
-program
-  .command('stop')
-  .description('stop the daemon of a config in order')
-  .addOption(config())
-  .action(lazily(async () => (await import('./shim.js')).stop));
+aboutRunning('status', 'say what runs on a config: process, addresses, clients and sessions');
+aboutRunning('stop', 'stop the proxy of a config in order');
+aboutRunning('upgrade', 'put a new worker in the place of the one that serves; servers and sessions go on');
 
 program
   .command('schema')

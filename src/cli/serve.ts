@@ -1,23 +1,30 @@
 import { fstatSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { findConfigFile, stateFolderOf } from '../config/places.js';
 import { ProxyError } from '../errors.js';
+import { canListenIn } from '../keeper/find-daemon.js';
 import type { ServeOptions } from './alone.js';
 
 /** `mcp-session-proxy serve`. Loads no more than its part needs: a keeper has little to die of, a shim little to wait for. */
 export async function serve(options: ServeOptions): Promise<void> {
   const stdio =
-    options.stdio ?? (options.http === undefined && options.daemonIn === undefined && stdinIsPipe());
+    options.stdio ?? (options.http === undefined && options.asDaemon === undefined && stdinIsPipe());
   if (options.session !== undefined && !stdio) {
     throw new ProxyError(
       'CONFIG_INVALID',
       '--session names the session of a client on stdin: use it with --stdio.',
     );
   }
-  if (stdio && options.daemon) return (await import('./shim.js')).runShim(options);
+  if (stdio && options.daemon && canHaveDaemon(options)) return (await import('./shim.js')).runShim(options);
   surviveSilence();
   // Windows passes no connections between processes.
   const kept = options.keeper && !stdio && process.platform !== 'win32';
   if (kept) return (await import('./keep.js')).keep();
   return (await import('./alone.js')).serveAlone(options, stdio);
+}
+
+function canHaveDaemon({ config }: ServeOptions): boolean {
+  return canListenIn(stateFolderOf(resolve(config ?? findConfigFile())));
 }
 
 /** Whoever read our log is gone; that is no reason to go too. */

@@ -44,7 +44,7 @@ export function loadConfig(path: string, env: Environment = process.env): Config
       parsed.error.issues.flatMap((issue) => explain(issue, value)),
     );
 
-  const { servers = {}, mcpServers = {}, listen, auth, store, sessions, clients } = parsed.data;
+  const { servers = {}, mcpServers = {}, listen, auth, store, sessions, daemon, clients } = parsed.data;
   const twice = Object.keys(servers).filter((name) => Object.hasOwn(mcpServers, name));
   if (twice.length > 0) {
     throw invalid(file, [
@@ -70,6 +70,7 @@ export function loadConfig(path: string, env: Environment = process.env): Config
       ...(auth.jwt && { jwt: { ...auth.jwt, jwks: fromFileOrUrl(auth.jwt.jwks) } }),
     },
     sessions,
+    daemon,
     hints: hintsOf(clients),
     warnings,
     store:

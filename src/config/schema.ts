@@ -105,6 +105,14 @@ const sessions = z.strictObject({
     .prefault({}),
 });
 
+const daemon = z.strictObject({
+  idle: duration()
+    .default(600_000)
+    .describe(
+      'Time without clients and running servers after which it ends. Its sessions stay in the store.',
+    ),
+});
+
 const SERVER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$/;
 
 const server = z
@@ -214,6 +222,7 @@ export const configSchema = z
       .optional()
       .describe("SQLite file; relative to this file. Default: the user's state folder."),
     sessions: sessions.prefault({}),
+    daemon: daemon.prefault({}).describe('The process behind clients on pipes (--stdio).'),
     clients: clientsSchema
       .default({})
       .describe('How clients name their conversation, besides those known to the proxy and before them.'),
@@ -263,6 +272,7 @@ export interface Config {
   /** The SQLite file; folders of sessions stand in a folder of its name without extension. */
   store: string;
   sessions: SessionsConfig;
+  daemon: z.output<typeof daemon>;
   /** Where clients name their conversation, in the order in which it is looked for. */
   hints: HintConfig[];
   servers: ServerConfig[];

@@ -31,6 +31,9 @@ interface Worker {
   leaving: boolean;
   /** Takes over as soon as it can; else when the present one dies. */
   urgent: boolean;
+  program: string;
+  /** Why it cannot start, as far as it said so. */
+  problem: string | undefined;
 }
 
 export interface KeeperOptions {
@@ -44,7 +47,9 @@ export interface KeeperOptions {
  * listen) and passes it from one worker to the next. It reads none of it, so it has little to die of.
  */
 export class Keeper {
-  readonly #options: KeeperOptions;
+  readonly #args: string[];
+  /** Of the worker in charge, and of those that follow it. */
+  #program: string;
   readonly #children = new Children((child, exit) => {
     // Without a worker the next one is told when it comes.
     this.#say(this.#worker, { word: 'exit', pid: child.pid, ...exit });
@@ -65,8 +70,9 @@ export class Keeper {
   #stopSpare = () => {};
   #end: (code: number) => void = () => {};
 
-  constructor(options: KeeperOptions) {
-    this.#options = options;
+  constructor({ program, args }: KeeperOptions) {
+    this.#program = program;
+    this.#args = args;
   }
 
   /** Resolves with the exit code when there is nothing left to keep. */
@@ -85,18 +91,17 @@ export class Keeper {
   }
 
   /** Puts a new worker, of the program as it is on disk now, in the place of the present one. */
-  upgrade(): void {
+  upgrade(program = this.#program): void {
     if (this.#next?.urgent || this.#stopping) return;
     log.proxy.info('A new worker takes over.');
     const spare = this.#next; // of the program as it was
-    this.#fork(true);
+    this.#fork(true, program);
     spare?.process.kill('SIGKILL');
   }
 
-  #fork(urgent: boolean): void {
+  #fork(urgent: boolean, program = this.#program): void {
     this.#stopSpare();
-    const { program, args } = this.#options;
-    const child = fork(program, args, {
+    const child = fork(program, this.#args, {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       // In a group of its own: Ctrl-C is for the keeper, and the guardian can end it should we die.
       detached: true,
@@ -108,6 +113,8 @@ export class Keeper {
       loaded: false,
       leaving: false,
       urgent,
+      program,
+      problem: undefined,
     };
     this.#next = worker;
     child.on('message', (order) => void this.#obey(worker, order as Order));
@@ -142,6 +149,10 @@ export class Keeper {
         if (order.text === '') this.#memory.delete(order.key);
         else this.#memory.set(order.key, order.text);
         return;
+      case 'upgrade':
+        return this.upgrade(order.program);
+      case 'give up':
+        return void (worker.problem = order.message);
       case 'forget':
         return this.#children.forget(order.pid);
       case 'took':
@@ -171,6 +182,7 @@ export class Keeper {
     if (!worker?.loaded) return;
     this.#next = undefined;
     this.#worker = worker;
+    this.#program = worker.program;
     for (const child of this.#children) this.#show(worker, child);
     for (const [key, text] of this.#memory) this.#say(worker, { word: 'remembered', key, text });
     this.#say(worker, { word: 'go', first: !this.#proven });
@@ -221,7 +233,10 @@ export class Keeper {
     // What it said about its config is on stderr; no repetition mends that.
     if (!this.#proven && code !== null) return this.#finish(code);
     for (const { door, socket } of worker.underway.values()) this.#doors.offer(door, socket);
-    if (wasNext && this.#worker) return log.proxy.warn(`The new worker ${how}; the present one goes on.`);
+    if (wasNext && this.#worker) {
+      log.proxy.warn(`The new worker ${how}; the present one goes on.`);
+      return this.#say(this.#worker, { word: 'stay', message: worker.problem ?? `The new worker ${how}.` });
+    }
     if (worker.leaving && this.#next) return this.#promote();
     this.#replace(how);
   }

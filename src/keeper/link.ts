@@ -28,6 +28,8 @@ export class KeeperLink {
   readonly #takers = new Map<string, (socket: Socket) => void>();
   readonly #held: KeptProcess[] = [];
   readonly #remembered = new Map<string, string>();
+  /** Of those who wait for a new worker: undefined when it takes over, else why it does not. */
+  readonly #verdicts: ((problem: string | undefined) => void)[] = [];
   #go: (first: boolean) => void = () => {};
   #lastRequest = 0;
 
@@ -44,9 +46,20 @@ export class KeeperLink {
   readonly #die = () => process.exit(1);
 
   /** This worker cannot start; the process ends with what its error means. */
-  giveUp(): void {
+  giveUp(message: string): void {
     process.off('disconnect', this.#die);
+    tell({ order: 'give up', message });
     process.disconnect();
+  }
+
+  /**
+   * Has a new worker take this one's place.
+   * @param program of the new one; by default the present one, as it is on disk now
+   * @returns undefined when it takes over, else why it does not and this one goes on
+   */
+  upgrade(program?: string): Promise<string | undefined> {
+    tell({ order: 'upgrade', program });
+    return new Promise((resolve) => this.#verdicts.push(resolve));
   }
 
   /**
@@ -129,7 +142,10 @@ export class KeeperLink {
         if (handle) this.#takers.get(word.door)?.(handle);
         return tell({ order: 'took', connection: word.connection });
       case 'leave':
+        for (const resolve of this.#verdicts.splice(0)) resolve(undefined);
         return this.onleave();
+      case 'stay':
+        for (const resolve of this.#verdicts.splice(0)) resolve(word.message);
     }
   }
 }

@@ -24,6 +24,10 @@ export type Order =
   | { order: 'forget'; pid: number }
   /** A connection has arrived: whoever has the other copy may close it. */
   | { order: 'took'; connection: number }
+  /** Put a new worker in the place of this one: of that program, or of the present one as it is on disk now. */
+  | { order: 'upgrade'; program?: string | undefined }
+  /** This worker cannot start, for that reason. */
+  | { order: 'give up'; message: string }
   /** Take connections under that name and pass them on. */
   | { order: 'listen'; door: string; address: Address };
 
@@ -43,4 +47,6 @@ export type Word =
   /** With the connection. */
   | { word: 'connection'; door: string; connection: number }
   /** Another worker is waiting to take over. */
-  | { word: 'leave' };
+  | { word: 'leave' }
+  /** The one that was to take over cannot, for that reason. */
+  | { word: 'stay'; message: string };

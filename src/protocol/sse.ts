@@ -33,6 +33,8 @@ export const SSE_HEADERS = {
 export interface EventReader {
   /** The data of one event that is a message. */
   data(text: string): void;
+  /** After its data, or without any: the ID of an event, from which the stream can be resumed. */
+  id?(id: string): void;
   /** An event beyond the limit was passed over; its length in bytes, as far as it was read. */
   tooLong(length: number): void;
 }
@@ -41,6 +43,7 @@ export interface EventReader {
 export class EventSplitter {
   readonly #lines: LineSplitter;
   #data: string[] = [];
+  #id: string | undefined;
   #length = 0;
 
   /** @param limit bytes of one event's data */
@@ -49,8 +52,9 @@ export class EventSplitter {
       line: (line) => {
         const text = line.toString('utf8').replace(/\r$/, '');
         if (text === '') return this.#end(limit, reader);
-        const [, data] = /^data(?:: ?(.*))?$/s.exec(text) ?? [];
-        if (data === undefined) return;
+        const [, field, data = ''] = /^(data|id)(?:: ?(.*))?$/s.exec(text) ?? [];
+        if (field === undefined) return;
+        if (field === 'id') return void (this.#id = data);
         this.#length += line.length;
         if (this.#length <= limit) this.#data.push(data);
       },
@@ -64,10 +68,12 @@ export class EventSplitter {
   }
 
   #end(limit: number, reader: EventReader): void {
-    const [data, length] = [this.#data.join('\n'), this.#length];
+    const [data, id, length] = [this.#data.join('\n'), this.#id, this.#length];
     this.#data = [];
+    this.#id = undefined;
     this.#length = 0;
     if (length > limit) reader.tooLong(length);
     else if (data !== '') reader.data(data); // an event without data primes a stream, and is no message
+    if (id !== undefined) reader.id?.(id);
   }
 }

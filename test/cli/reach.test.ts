@@ -108,7 +108,7 @@ describe('without a proxy', { timeout: 60_000 }, () => {
   test('a proxy that serves stdio alone is named as the one that cannot be reached', async () => {
     using folder = new TemporaryFolder();
     const shell = shellIn(folder);
-    const proxy = spawn(process.execPath, [CLI, '--config', shell.config, '--stdio'], {
+    const proxy = spawn(process.execPath, [CLI, '--config', shell.config, '--stdio', '--no-daemon'], {
       stdio: ['pipe', 'pipe', 'ignore'],
     });
     await until(() => existsSync(`${folder.path}/store.db`));

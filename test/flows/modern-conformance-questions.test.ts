@@ -13,6 +13,7 @@ import {
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { DaemonHouse } from '../support/daemon.js';
 import { CLI, ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
 
 // The suite reaches the proxy over Streamable HTTP alone, and asks few questions of a legacy client. Here the official
@@ -136,6 +137,10 @@ const shim = (config: string) => ({
   command: process.execPath,
   args: [CLI, '--stdio', '--config', config],
   stderr: 'ignore' as const,
+  // The clients of the SDKs hand on next to nothing of their own.
+  env: Object.fromEntries(
+    Object.entries(process.env).flatMap(([key, value]) => (value ? [[key, value]] : [])),
+  ),
 });
 
 const clients: Record<string, (url: string, config: string) => Promise<Peer>> = {
@@ -152,8 +157,8 @@ test.each(Object.entries(clients))(
   async (_, open) => {
     using folder = new TemporaryFolder();
     await using proxy = await ProxyProcess.start(folder, { servers });
-    const config = folder.file('stdio.json', JSON.stringify({ store: './stdio.db', servers }));
-    const peer = await open(proxy.url, config);
+    await using house = new DaemonHouse({ servers });
+    const peer = await open(proxy.url, house.config);
     for (const [count, server] of Object.keys(servers).entries()) {
       const answered: Record<string, unknown> = {};
       for (const name of Object.keys(ANSWERED)) {

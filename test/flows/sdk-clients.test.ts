@@ -107,7 +107,7 @@ test('the official client v1 on stdio gets its session, and closing it leaves no
   const config = folder.file('c.json', JSON.stringify({ store: './s.db', mcpServers: servers }));
   const transport = new StdioV1({
     command: process.execPath,
-    args: [CLI, '--config', config, '--session', 'work'],
+    args: [CLI, '--no-daemon', '--config', config, '--session', 'work'],
     stderr: 'ignore',
   });
   const client = await openV1(transport);

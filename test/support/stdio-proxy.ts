@@ -3,22 +3,15 @@ import { once } from 'node:events';
 import { textOf, type Received } from './client.js';
 import { CLI, until, type TemporaryFolder } from './proxy.js';
 
-/** The whole proxy as a process, with one client on its pipes. */
-export class StdioProxy {
+/** A process with a client on its pipes: `serve --stdio` with the arguments given. */
+export class PipeClient {
   readonly process: ChildProcess;
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   stdout = '';
   stderr = '';
 
-  constructor(
-    folder: TemporaryFolder,
-    servers: Record<string, unknown>,
-    args: string[] = [],
-    more = {},
-    env = process.env,
-  ) {
-    const file = folder.file('mcp-proxy.yaml', JSON.stringify({ store: './store.db', servers, ...more }));
-    this.process = spawn(process.execPath, [CLI, 'serve', '--stdio', '--config', file, ...args], { env });
+  constructor(args: string[], env = process.env, program = CLI) {
+    this.process = spawn(process.execPath, [program, 'serve', '--stdio', ...args], { env });
     this.process.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
     this.process.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
     this.exited = once(this.process, 'exit').then(([code, signal]) => ({
@@ -72,5 +65,13 @@ export class StdioProxy {
 
   [Symbol.dispose](): void {
     this.process.kill('SIGKILL');
+  }
+}
+
+/** The whole proxy as one process, with a client on its pipes. */
+export class StdioProxy extends PipeClient {
+  constructor(folder: TemporaryFolder, servers: Record<string, unknown>, args: string[] = [], more = {}) {
+    const file = folder.file('mcp-proxy.yaml', JSON.stringify({ store: './store.db', servers, ...more }));
+    super(['--no-daemon', '--config', file, ...args]);
   }
 }

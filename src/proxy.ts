@@ -7,10 +7,10 @@ import { LOCAL_PRINCIPAL, type Principal } from './auth/principal.js';
 import { Catalog } from './catalog/catalog.js';
 import { systemClock, type Clock } from './clock.js';
 import type { Config } from './config/schema.js';
-import { createConnect, endHeld } from './downstream/connect.js';
+import { endHeld } from './downstream/connect.js';
+import { driversOf } from './downstream/drivers.js';
 import type { Spawn } from './downstream/process.js';
 import { remoteSessions, type Remember } from './downstream/remote-session.js';
-import { memoryOf } from './downstream/strays.js';
 import { clearLeftovers, registerInstance, succeed } from './leftovers.js';
 import { messageOf } from './errors.js';
 import { HttpSide, type Bind } from './http.js';
@@ -108,8 +108,7 @@ export class SessionProxy {
       hooks,
       servers: config.servers,
       router: this.#catalog,
-      memoryOf,
-      connect: createConnect(clock, this.#register, succession),
+      ...driversOf(clock, this.#register, succession),
       succeeds: succession !== undefined,
       folder: (owner) => {
         const folder = join(folders, owner);

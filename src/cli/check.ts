@@ -6,7 +6,7 @@ import { systemClock } from '../clock.js';
 import { loadConfig } from '../config/load.js';
 import { findConfigFile } from '../config/places.js';
 import type { ServerConfig } from '../config/schema.js';
-import { createConnect, type Connect } from '../downstream/connect.js';
+import { driversOf } from '../downstream/drivers.js';
 import { messageOf } from '../errors.js';
 import type { LogLevel } from '../log-levels.js';
 import { setLogLevel } from '../logger.js';
@@ -57,10 +57,10 @@ export async function check(options: CheckOptions): Promise<void> {
   const store = openSqliteStore(':memory:');
   const folder = mkdtempSync(join(tmpdir(), 'mcp-session-proxy-check-'));
   try {
-    const connect = createConnect(systemClock, { started: () => {}, ended: () => {} });
+    const drivers = driversOf(systemClock, { started: () => {}, ended: () => {} });
     const catalog = new Catalog(config.servers, config.sessions.retention);
     const findings = await Promise.all(
-      config.servers.map((server) => inspect(server, { connect, store, folder, catalog })),
+      config.servers.map((server) => inspect(server, { drivers, store, folder, catalog })),
     );
     const warnings = [...config.warnings, ...warningsOf(findings)];
     if (options.json)
@@ -73,9 +73,16 @@ export async function check(options: CheckOptions): Promise<void> {
   }
 }
 
+interface Surroundings {
+  drivers: ReturnType<typeof driversOf>;
+  store: Store;
+  folder: string;
+  catalog: Catalog;
+}
+
 async function inspect(
   config: ServerConfig,
-  { connect, store, folder, catalog }: { connect: Connect; store: Store; folder: string; catalog: Catalog },
+  { drivers, store, folder, catalog }: Surroundings,
 ): Promise<Finding> {
   const { preset } = config;
   const finding: Finding = {
@@ -87,14 +94,17 @@ async function inspect(
     prompts: [],
   };
   const audience = { notify: () => {}, outlet: () => undefined };
-  const drivers = {
+  const binding = new Binding({
+    ...drivers,
     store,
     clock: systemClock,
-    connect,
     questions: 0,
     circuit: new Circuit({ clock: systemClock, healthy: 0 }),
-  };
-  const binding = new Binding({ ...drivers, config, owner: 'check', audience });
+    config,
+    owner: 'check',
+    audience,
+    companions: drivers.companionsOf(config),
+  });
   try {
     await binding.ready({
       context: {

@@ -3,7 +3,7 @@ import { count, duration, size } from './units.js';
 
 /** What the config says of a server's state: how it is saved, brought back and given up. Nothing here knows a server. */
 
-const pattern = z.string().refine((text) => {
+export const pattern = z.string().refine((text) => {
   try {
     return new RegExp(text, 'm') instanceof RegExp;
   } catch {
@@ -45,17 +45,29 @@ const step = z.strictObject({
   capture: z.record(z.string(), capture).default({}).describe('Values to keep, by name.'),
 });
 
+const processKeys = {
+  stdin: z.literal('close').optional().describe('Ends the input of the process.'),
+  signal: z
+    .enum(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGKILL'])
+    .optional()
+    .describe('Sends a signal.'),
+  target: z.enum(['group', 'process']).default('group').describe('To all it started, or to itself alone.'),
+  wait: duration().default(2000).describe('Longest wait for what the step is to bring about.'),
+};
+
+/** A step of the stop of a process that takes no calls. */
+export const processStep = z
+  .strictObject(processKeys)
+  .refine(
+    ({ stdin, signal }) => (stdin === undefined) !== (signal === undefined),
+    'must have either "stdin" or "signal"',
+  );
+
 const stopStep = z
   .strictObject({
     tool: z.string().optional().describe('Calls a tool.'),
     args: args.default({}).describe('Its arguments.'),
-    stdin: z.literal('close').optional().describe('Ends the input of the process.'),
-    signal: z
-      .enum(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGKILL'])
-      .optional()
-      .describe('Sends a signal.'),
-    target: z.enum(['group', 'process']).default('group').describe('To all it started, or to itself alone.'),
-    wait: duration().default(2000).describe('Longest wait for what the step is to bring about.'),
+    ...processKeys,
   })
   .refine(
     ({ tool, stdin, signal }) => [tool, stdin, signal].filter((one) => one !== undefined).length === 1,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { authSchema } from './auth.js';
+import { companions, toCompanions, type CompanionConfig } from './companions.js';
 import { checkRecovery, recovery, type RecoveryConfig } from './recovery.js';
 import { confusedNames, tools } from './tools.js';
 import { count, duration, size } from './units.js';
@@ -183,12 +184,17 @@ const server = z
       .string()
       .optional()
       .describe('Settings of a known server to start from; none for none. Found by the command line.'),
+    companions: companions.describe(
+      'Processes beside it that are started before it, go on when it alone ends, and are stopped after it, by name.',
+    ),
     ...recovery,
   })
   .superRefine((value, context) => {
     const wrong = (key: string, message: string) =>
       context.addIssue({ code: 'custom', path: [key], message });
     checkRecovery(value, wrong);
+    if (value.scope === 'call' && Object.keys(value.companions).length > 0)
+      wrong('companions', 'have no sense in scope "call": a server that lasts for a call outlives nothing');
     if (value.command === undefined && value.url === undefined) {
       wrong('command', 'is missing: give "command" (a local server) or "url" (a remote one)');
     } else if (value.command !== undefined && value.url !== undefined) {
@@ -198,6 +204,7 @@ const server = z
       if (Object.keys(value.env).length > 0)
         wrong('env', 'is for local servers; a remote one takes "headers"');
       if (value.cwd !== undefined) wrong('cwd', 'is for local servers');
+      if (Object.keys(value.companions).length > 0) wrong('companions', 'are for local servers');
       if (value.era === 'modern' && value.transport === 'sse') wrong('era', 'cannot be modern over "sse"');
     } else if (Object.keys(value.headers).length > 0) {
       wrong('headers', 'is for remote servers; a local one takes "env"');
@@ -253,6 +260,7 @@ export interface LocalServerConfig extends CommonServerConfig {
   args: string[];
   env: Record<string, string>;
   cwd: string;
+  companions: Record<string, CompanionConfig>;
 }
 
 export interface RemoteServerConfig extends CommonServerConfig {
@@ -286,10 +294,30 @@ export function toServerConfig(
   entry: ServerEntry,
   resolve: (path: string) => string,
 ): ServerConfig {
-  const { command, args, env, cwd, url, headers, transport, concurrency, ...common } = entry;
+  const {
+    command,
+    args,
+    env,
+    cwd,
+    companions: beside,
+    url,
+    headers,
+    transport,
+    concurrency,
+    ...common
+  } = entry;
   const shared = { ...common, name, concurrency: concurrency ?? Infinity };
   if (url !== undefined) return { ...shared, kind: 'remote', url, headers, transport };
-  return { ...shared, kind: 'local', command: command ?? '', args, env, cwd: resolve(cwd ?? '.') };
+  const folder = resolve(cwd ?? '.');
+  return {
+    ...shared,
+    kind: 'local',
+    command: command ?? '',
+    args,
+    env,
+    cwd: folder,
+    companions: toCompanions(beside, folder, resolve),
+  };
 }
 
 /** JSON Schema of the config file, for editors. */

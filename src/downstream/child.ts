@@ -29,6 +29,8 @@ export const PIPES_DRAIN = 100;
 
 export interface ChildOptions {
   server: string;
+  /** Of a process beside the server, its name. */
+  companion?: string;
   command: string;
   args: string[];
   env: Record<string, string>;
@@ -37,6 +39,8 @@ export interface ChildOptions {
   private?: boolean;
   /** How it is stopped; at the end comes SIGKILL in any case. */
   stop?: readonly ProcessStep[];
+  /** Told what it writes to stderr. */
+  onwords?: (chunk: Buffer) => void;
   clock: Clock;
   /** Told of every process that starts and ends, so that a later proxy can find what this one left. */
   register: ProcessRegister;
@@ -76,12 +80,16 @@ export class Child {
    * @throws {ProxyError} SERVER_UNAVAILABLE naming the key of the config that is at fault
    */
   async start(): Promise<{ stdin: Writable; stdout: Readable }> {
-    const { server, command, args, cwd, spawn = spawnHere } = this.#options;
+    const { server, companion, command, args, cwd, spawn = spawnHere } = this.#options;
     const env = { ...baseEnvironment(), ...this.#options.env, [MARKER]: this.#marker };
     const cannot = (error: unknown) => {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
       const what = missing ? `the command "${command}" was not found` : messageOf(error);
-      const text = `Server "${server}" cannot be started: ${what}. Check servers.${server}.command and cwd.`;
+      const [who, place] =
+        companion === undefined
+          ? [`Server "${server}"`, `servers.${server}`]
+          : [`Companion "${companion}" of server "${server}"`, `servers.${server}.companions.${companion}`];
+      const text = `${who} cannot be started: ${what}. Check ${place}.command and cwd.`;
       return new ProxyError('SERVER_UNAVAILABLE', text, { cause: error });
     };
     let child: ServerProcess;
@@ -99,7 +107,7 @@ export class Child {
     stdin.on('error', (error) => log.downstream.debug({ server }, `stdin: ${error.message}`));
     stdout.on('error', (error) => log.downstream.debug({ server }, `stdout: ${error.message}`));
     stderr.on('error', (error) => log.downstream.debug({ server }, `stderr: ${error.message}`));
-    stderr.on('data', (chunk: Buffer) => this.#keepStderr(chunk));
+    stderr.on('data', (chunk: Buffer) => this.keep(chunk));
     const mark = markOf(pid);
     if (mark) this.#options.register.started(mark, this.#marker);
     void child.exited.then(({ code, signal }) => {
@@ -193,7 +201,9 @@ export class Child {
     return process.platform !== 'win32' && this.#signal(0);
   }
 
-  #keepStderr(chunk: Buffer): void {
+  /** Keeps what the process wrote for error messages. */
+  keep(chunk: Buffer): void {
+    this.#options.onwords?.(chunk);
     this.#stderr.push(chunk);
     this.#stderrBytes += chunk.length;
     while (

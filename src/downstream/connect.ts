@@ -13,7 +13,7 @@ import { spawnHere, type Spawn } from './process.js';
 import { RemoteNotes, type Remember } from './remote-session.js';
 import { SseTransport } from './sse.js';
 import { StdioTransport } from './stdio.js';
-import { fillTemplates } from './template.js';
+import { fillTemplates, usesFolder } from './template.js';
 import type { ConnectContext, Connection, Held, Transport } from './types.js';
 
 /** Starts or reaches a configured server and does its handshake. */
@@ -58,7 +58,7 @@ export function createConnect(
       }
     };
     if (config.kind === 'remote') return connectRemote(config, context, attempt, remember);
-    const filled = fillTemplates(config, context.variables);
+    const filled = fillTemplates(`servers.${server}`, config, context.variables);
     const { maxMessage } = config;
     const process = { private: usesFolder(config), ...stopOf(config), clock, register };
     const options = { ...filled, ...process, server, maxMessage };
@@ -117,11 +117,6 @@ async function connectLocal(
     if (signal?.aborted) throw error;
     return legacy();
   }
-}
-
-/** What a server writes into a session's folder may be cookies and passwords: nobody else is to read them. */
-function usesFolder({ command, args, env, cwd }: LocalServerConfig): boolean {
-  return [command, cwd, ...args, ...Object.values(env)].some((text) => text.includes('${session.dir}'));
 }
 
 /** The steps after those that call tools; the usual ones where there are none. */

@@ -5,7 +5,7 @@ import { log } from '../logger.js';
 import type { ClientProfile } from '../protocol/client.js';
 import { toResponse, type Fields, type Id, type Outcome } from '../protocol/messages.js';
 import type { SentRequest, Store, StreamHead } from '../store/types.js';
-import { describedKey, parseLabel, type Label } from './label.js';
+import { isOf, parseLabel, type Label } from './label.js';
 import type { Attachments } from './attachments.js';
 import { holderOf } from './bindings.js';
 import { Exchange, restartedError, type Outlet } from './exchange.js';
@@ -45,7 +45,7 @@ export interface AdoptionOptions {
 /** What one worker needs to go on where another one of the same keeper left off. */
 export class Adoption {
   readonly #options: AdoptionOptions;
-  /** Sessions that go on with some server. */
+  /** Sessions that go on with some server, or with what stood beside one. */
   readonly #going = new Set<Session>();
   /** Requests that a server still has, by their ids there. */
   readonly #expected = new Set<number>();
@@ -77,7 +77,7 @@ export class Adoption {
         log.session.warn(`A server could not be taken over: ${messageOf(error)}`);
       }
       const config = this.#options.servers.find(
-        (known) => known.name === label?.server && describedKey(known) === label.config,
+        (known) => known.name === label?.server && isOf(label, known),
       );
       this.#options.end(one, config).catch((error: unknown) => log.session.warn(messageOf(error)));
     }
@@ -93,8 +93,7 @@ export class Adoption {
     const users = sessions.filter((session) => {
       const config = session.servers.configs().find(({ name }) => name === server);
       // Of a server that the config has otherwise now, or not at all, a new one is started when it is needed.
-      if (!config || holderOf(config, session) !== owner || describedKey(config) !== label.config)
-        return false;
+      if (!config || holderOf(config, session) !== owner || !isOf(label, config)) return false;
       if (config.scope === 'session' || config.scope === 'call') return true;
       return this.#options.store.bindings.seen(session.id).some((seen) => seen.server === server);
     });
@@ -105,8 +104,9 @@ export class Adoption {
     );
     const own = config.scope === 'call' ? requests.filter((sent) => has(held, sent)) : requests;
     // One of scope call is of no use without its call; any other one while there was none after it.
-    if (config.scope === 'call' ? own.length === 0 : !this.#isLatest(label)) return false;
-    const expected = own.map(({ id }) => id);
+    const isServer = label.companion === undefined;
+    if (isServer && (config.scope === 'call' ? own.length === 0 : !this.#isLatest(label))) return false;
+    const expected = isServer ? own.map(({ id }) => id) : [];
     for (const session of users) {
       await session.servers.adopt(config, held, label, expected);
       this.#going.add(session);

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { ServerConfig } from '../config/schema.js';
+import type { Companions } from '../downstream/companions.js';
 import type { ConnectContext, Connection } from '../downstream/types.js';
 import type { Store } from '../store/types.js';
 import type { Binding } from './binding.js';
@@ -21,6 +22,8 @@ export interface BindingOptions {
   circuit: Circuit;
   /** For what is not to happen everywhere at the same moment. */
   random?: Random;
+  /** Those of the binding whose place this one takes, or its own. */
+  companions?: Companions | undefined;
   /** Bytes that a process and all it started hold, where the system tells. */
   memoryOf?: (pid: number) => number | undefined;
 }

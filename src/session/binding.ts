@@ -1,5 +1,6 @@
 import { within } from '../clock.js';
 import type { ServerConfig } from '../config/schema.js';
+import type { Companions } from '../downstream/companions.js';
 import type { ConnectContext, Connection, Description, Held } from '../downstream/types.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
@@ -10,19 +11,14 @@ import { Checkpoints, type Restored } from './checkpoint.js';
 import { Circuit, HEALTHY } from './circuit.js';
 import type { Exchange } from './exchange.js';
 import type { BindingOptions, Starter } from './binding-options.js';
-import { describedKey, eraOfLast, labelOf, type Label } from './label.js';
+import { eraOfLast, labelOf, labelOfCompanion, rememberDescription, type Label } from './label.js';
+import { leave, type Live } from './leave.js';
 import { StateLost } from './loss.js';
 import { Turns } from './turns.js';
 import { Upkeep } from './upkeep.js';
 
 /** How long a server may take to answer a ping, milliseconds. */
 const PING_WAIT = 5000;
-
-interface Live {
-  connection: Connection;
-  calls: Calls;
-  startedAt: number;
-}
 
 /**
  * A pinned connection to one server, started on first need and once, however many ask. Its generation grows when the
@@ -48,6 +44,8 @@ export class Binding {
   readonly #upkeep: Upkeep;
   /** Of this connection alone: who makes a server exit by calls shuts nobody else out. */
   readonly #circuit: Circuit;
+  /** What runs beside the server, where its config has such things; of the binding before it, where it takes its place. */
+  readonly companions: Companions | undefined;
   /** Why the last generation was given up, when calls that wait for their turn are to get the next one. */
   #givenUp: string | undefined;
 
@@ -60,6 +58,7 @@ export class Binding {
     this.#turns = new Turns(options.config.concurrency);
     this.#checkpoints = new Checkpoints(options);
     this.#circuit = new Circuit({ ...options, healthy: HEALTHY });
+    this.companions = options.companions;
     const { config, clock, memoryOf } = options;
     this.#upkeep = new Upkeep({
       clock,
@@ -120,7 +119,7 @@ export class Binding {
     // Whatever it answers, it is there.
     const answer = this.#send('ping', undefined).catch(() => undefined);
     const well = (await within(this.#options.clock, PING_WAIT, answer)) !== undefined;
-    if (!well && this.#live === live) await this.release('did not answer a ping', true);
+    if (!well && this.#live === live) await this.stop('did not answer a ping', true);
     return well;
   }
 
@@ -146,12 +145,18 @@ export class Binding {
     this.#live?.connection.send(message).catch((error: Error) => log.session.debug(error.message));
   }
 
+  /** Stops the server and what runs beside it. */
+  async release(reason: string, force = false): Promise<void> {
+    await this.stop(reason, force);
+    await this.companions?.release(force);
+  }
+
   /**
    * Stops the server.
    * @param reason completes "the server …" in what sessions are told later
    * @param force at once instead of in order
    */
-  async release(reason: string, force = false): Promise<void> {
+  async stop(reason: string, force = false): Promise<void> {
     this.#unwanted.abort();
     // Without a connection yet, the start itself gives up.
     if (!this.#live) await this.#starting?.catch(() => {});
@@ -172,21 +177,9 @@ export class Binding {
   }
 
   async #leave(live: Live, force: boolean, save: boolean): Promise<void> {
-    if (!force) {
-      if (save && this.#checkpoints.dirty) await this.#checkpoints.save(true);
-      for (const { tool, args, wait } of this.config.stop) {
-        if (tool === undefined) break;
-        await this.#stopStep(live, tool, args, wait);
-      }
-    }
-    await live.connection.close(force);
-  }
-
-  async #stopStep(live: Live, name: string, args: Fields, wait: number): Promise<void> {
-    const call = live.calls.call('tools/call', { name, arguments: args });
-    await within(this.#options.clock, wait, call).catch((error: Error) => {
-      log.session.warn({ server: this.config.name }, error.message);
-    });
+    if (force) return live.connection.close(true);
+    if (save && this.#checkpoints.dirty) await this.#checkpoints.save(true);
+    await leave(live, this.config, this.#options.clock);
   }
 
   /** One tool call with what belongs to it: is the state there, did the call lose it, is it to be saved. */
@@ -208,6 +201,7 @@ export class Binding {
   /** A server without its state is as good as none: the next call starts another, and restores. */
   async #lostState(live: Live | undefined, how: string, outcome?: Outcome): Promise<StateLost> {
     const reason = `lost its state (${how})`;
+    this.companions?.spoil();
     await this.#giveUp(live, reason, false);
     return new StateLost(this.config.name, reason, outcome);
   }
@@ -220,6 +214,12 @@ export class Binding {
     await this.#replace(live, reason, false, save);
   }
 
+  /** The server has lost what it needs beside it. */
+  #alone(reason: string): void {
+    this.#fallen(this.#live, reason);
+    void this.#giveUp(this.#live, reason, false);
+  }
+
   /** What calls left unsaved. */
   async #save(): Promise<void> {
     await this.#inTurn(async () => {
@@ -228,11 +228,15 @@ export class Binding {
   }
 
   /**
-   * Goes on with a server that an earlier process started or spoke to, in the same generation.
+   * Goes on with a server that an earlier process started or spoke to, in the same generation, or with a companion.
    * @param expected ids of the requests that are with it
    * @throws {ProxyError} SERVER_UNAVAILABLE
    */
-  async adopt(held: Held, { description, variables }: Label, expected: number[]): Promise<void> {
+  async adopt(held: Held, { description, variables, companion }: Label, expected: number[]): Promise<void> {
+    if (companion !== undefined && 'process' in held)
+      return this.companions?.adopt(companion, held.process, variables);
+    if (this.live) return;
+    this.companions?.check();
     const { connect, config } = this.#options;
     const context = { client: PROXY_PROFILE, variables, held: { ...held, description, expected } };
     const connection = await connect(config, context);
@@ -259,47 +263,35 @@ export class Binding {
     // Two processes on one profile folder would fight over its lock.
     await this.#stopping;
     const begun = clock.steady();
-    const connection = await this.#connect(context, signal);
+    const { connection, variables, kept } = await this.#connect(context, signal);
     circuit.served(0);
     if (!connection.sessionless || this.generation === 0) this.generation += 1;
     try {
+      this.companions?.check();
       await store.write(() => {
         store.bindings.put({ owner, server: config.name, generation: this.generation, ended: null });
-        store.servers.setDescription(
-          describedKey(config),
-          JSON.stringify(connection.description),
-          clock.now(),
-        );
+        rememberDescription(store, config, connection.description, clock.now());
       });
     } catch (error) {
       await connection.close();
       throw error;
     }
-    const live = this.#use(connection, context.variables);
+    const live = this.#use(connection, variables);
     log.session.info(
       { server: config.name, owner, generation: this.generation, ms: Math.round(clock.steady() - begun) },
       'Server started.',
     );
     await prepare(this);
-    await this.#restore(live);
-    connection.label(labelOf(this, connection.description, context.variables));
+    await this.#restore(live, kept);
+    connection.label(labelOf(this, connection.description, variables));
     if (this.#live === live) this.#upkeep.begin();
   }
 
   #use(connection: Connection, variables: Label['variables'], expected?: number[]): Live {
-    const { store, clock, config, audience, questions } = this.#options;
+    const { store, clock, config } = this.#options;
     const root = config.roots === 'session' ? variables['session.dir'] : undefined;
     const nextId = () => store.nextId();
-    const calls = new Calls({
-      config,
-      connection,
-      audience,
-      clock,
-      questions,
-      nextId,
-      root,
-      expected: expected ?? [],
-    });
+    const calls = new Calls({ ...this.#options, connection, nextId, root, expected: expected ?? [] });
     this.#checkpoints.begin(
       (method, params) => calls.call(method, params),
       variables,
@@ -309,6 +301,8 @@ export class Binding {
     this.#live = live;
     this.#givenUp = undefined;
     this.#usedAt = clock.steady();
+    if (this.companions)
+      this.companions.onlost = (how) => this.#alone(`was stopped because its companion ${how}`);
     connection.listen({
       onmessage: (message, cause) => calls.receive(message, cause),
       onfailed: (id, error) => calls.failed(id, error),
@@ -317,10 +311,14 @@ export class Binding {
     return live;
   }
 
-  async #connect(context: ConnectContext, signal: AbortSignal): Promise<Connection> {
+  async #connect(context: ConnectContext, signal: AbortSignal) {
     const { store, connect, config, circuit } = this.#options;
+    const label = (name: string, own: Label['variables']) => labelOfCompanion(this, name, own);
     try {
-      return await connect(config, { ...context, known: eraOfLast(store, config), signal });
+      const company = await this.companions?.ready(context.variables, label, signal);
+      const { variables, kept } = company ?? { variables: context.variables, kept: undefined };
+      const given = { ...context, variables, known: eraOfLast(store, config), signal };
+      return { connection: await connect(config, given), variables, kept };
     } catch (error) {
       const reason = `could not be started: ${messageOf(error)}`;
       if (!signal.aborted) for (const one of [circuit, this.#circuit]) one.failed(reason);
@@ -328,11 +326,13 @@ export class Binding {
     }
   }
 
-  async #restore(live: Live): Promise<void> {
+  /** @param kept companions that hold the state, which is then still there */
+  async #restore(live: Live, kept: string[] | undefined): Promise<void> {
     this.restored = undefined;
     try {
-      if (this.generation > 1) this.restored = await this.#checkpoints.restore();
+      if (this.generation > 1) this.restored = await this.#checkpoints.restore(kept);
     } catch (error) {
+      this.companions?.spoil();
       if (this.#live === live) await this.#replace(live, 'could not be given its state back', true, false);
       throw error;
     }
@@ -350,9 +350,13 @@ export class Binding {
       return;
     }
     log.session.warn({ server: this.config.name, owner: this.owner }, `The server ${reason}.`);
-    this.#circuit.failed(reason, this.#options.clock.steady() - live.startedAt);
+    this.#fallen(live, reason);
     void this.#end(live, reason, true);
     void live.connection.close();
+  }
+
+  #fallen(live: Live | undefined, reason: string): void {
+    if (live) this.#circuit.failed(reason, this.#options.clock.steady() - live.startedAt);
   }
 
   /** @param died by itself, and not because it was stopped */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ServerConfig } from '../config/schema.js';
+import type { Companions } from '../downstream/companions.js';
 import type { Notification } from '../protocol/messages.js';
 import type { BindingOptions } from './binding-options.js';
 import { Binding } from './binding.js';
@@ -14,7 +15,14 @@ export interface User extends Audience {
   isSubscribed(server: string, uri: unknown): boolean;
 }
 
-type Drivers = Pick<BindingOptions, 'memoryOf' | 'store' | 'clock' | 'connect' | 'questions' | 'random'>;
+/** What bindings are made of, whosever they are. */
+export interface Drivers extends Pick<
+  BindingOptions,
+  'memoryOf' | 'store' | 'clock' | 'connect' | 'questions' | 'random'
+> {
+  /** Those of a server that has some. */
+  companionsOf?: (config: ServerConfig) => Companions | undefined;
+}
 
 /** Owner of the bindings that all sessions share. */
 const EVERYBODY = 'shared';
@@ -51,10 +59,10 @@ export class Bindings {
     return entry.binding;
   }
 
-  /** A binding to take the place of `held`, not started yet. */
-  replace(user: User, config: ServerConfig, held: Binding | undefined): Binding {
-    const binding = this.#create(config, user.id, user);
-    if (held) binding.generation = Math.max(binding.generation, held.generation);
+  /** A binding to take the place of `held` beside the same companions, not started yet. */
+  replace(user: User, config: ServerConfig, held: Binding): Binding {
+    const binding = this.#create(config, user.id, user, held.companions);
+    binding.generation = Math.max(binding.generation, held.generation);
     return binding;
   }
 
@@ -73,10 +81,15 @@ export class Bindings {
     await Promise.all(ends);
   }
 
-  #create(config: ServerConfig, owner: string, audience: Audience): Binding {
+  #create(
+    config: ServerConfig,
+    owner: string,
+    audience: Audience,
+    companions = this.#drivers.companionsOf?.(config),
+  ): Binding {
     const circuit = this.#circuits.get(config) ?? new Circuit({ ...this.#drivers, healthy: 0 });
     this.#circuits.set(config, circuit);
-    return new Binding({ ...this.#drivers, config, owner, audience, circuit });
+    return new Binding({ ...this.#drivers, config, owner, audience, circuit, companions });
   }
 }
 

@@ -21,6 +21,8 @@ export interface Restored {
   saved?: number;
   /** Recorded calls that were sent again. */
   replayed?: number;
+  /** Companions that went on, and with them what they hold; nothing was saved or brought back. */
+  kept?: string[];
   /** What the config says of the rest. */
   note?: string;
 }
@@ -70,11 +72,16 @@ export class Checkpoints {
 
   /**
    * Brings back what the generation before had.
+   * @param kept companions that still hold it: then there is nothing to bring
    * @returns undefined when there was nothing to bring back
    * @throws {ProxyError} RESTORE_FAILED
    */
-  async restore(): Promise<Restored | undefined> {
+  async restore(kept?: string[]): Promise<Restored | undefined> {
     const { store, clock, config, owner } = this.#options;
+    if (kept) {
+      this.#dirty = true; // the last call may not have come to be saved
+      return { at: clock.now(), kept, ...noteOf(config, kept) };
+    }
     const saved = this.#saved();
     const recorded = store.checkpoints.recorded(owner, config.name);
     try {
@@ -214,6 +221,13 @@ export class Checkpoints {
       { cause: error },
     );
   }
+}
+
+/** What the config says of companions that went on. */
+function noteOf(config: ServerConfig, kept: readonly string[]): Pick<Restored, 'note'> {
+  if (config.kind !== 'local') return {};
+  const notes = kept.flatMap((name) => config.companions[name]?.note ?? []);
+  return notes.length > 0 ? { note: notes.join(' ') } : {};
 }
 
 function quote(text: string): string {

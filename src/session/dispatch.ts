@@ -126,7 +126,7 @@ export class Dispatcher {
       outcome = await once();
     } catch (error) {
       if (isUnsent(error)) {
-        await used?.release('had gone', true); // it is gone already, and that is about to show
+        await used?.stop('had gone', true); // it is gone already, and that is about to show
         outcome = await once();
       } else if (error instanceof StateLost && error.outcome === undefined) {
         outcome = await once(); // it was not sent at all

@@ -65,6 +65,12 @@ function lossText({ server, reason, restored }: Loss): string {
       `references into it are invalid.`
     );
   }
+  if (restored.kept) {
+    const went = restored.kept.map((name) => `"${name}"`).join(', ');
+    const { note = 'What it kept in memory itself is lost, and earlier references into it are invalid.' } =
+      restored;
+    return `${begin}. Beside it ${went} went on, with all that is held there. ${note}`;
+  }
   const { at, saved, replayed, note = 'Earlier references into it are invalid.' } = restored;
   const from = [
     ...(saved === undefined ? [] : [`as saved at ${new Date(saved).toISOString()}`]),

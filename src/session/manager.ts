@@ -1,14 +1,12 @@
 import type { Principal } from '../auth/principal.js';
 import { EVERYBODY, mayUse } from './access.js';
-import type { Clock } from '../clock.js';
 import type { ServerConfig, SessionsConfig } from '../config/schema.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
-import type { SessionFilter, SessionRow, SessionState, Store } from '../store/types.js';
+import type { SessionFilter, SessionRow, SessionState } from '../store/types.js';
 import { answerAbandoned } from './adoption.js';
 import { Answers } from './answers.js';
-import type { BindingOptions } from './binding-options.js';
-import { Bindings } from './bindings.js';
+import { Bindings, type Drivers } from './bindings.js';
 import type { Settings } from './dispatch.js';
 import { Redactor } from './history.js';
 import type { Hooks } from './hooks.js';
@@ -24,12 +22,7 @@ const PURGE_BATCH = 500;
 
 const LONGEST_SWEEP = 30_000;
 
-export interface ManagerOptions {
-  store: Store;
-  clock: Clock;
-  connect: BindingOptions['connect'];
-  memoryOf?: (pid: number) => number | undefined;
-  random?: () => number;
+export interface ManagerOptions extends Omit<Drivers, 'questions'> {
   router: Router;
   config: SessionsConfig;
   hooks?: Hooks;

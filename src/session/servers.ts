@@ -111,7 +111,7 @@ export class Servers {
    */
   async adopt(config: ServerConfig, held: Held, label: Label, expected: number[]): Promise<void> {
     const binding = this.#options.bindings.acquire(this.#holder, config, this.#held);
-    if (!binding.live) await binding.adopt(held, label, expected);
+    await binding.adopt(held, label, expected);
     if (config.scope === 'call') {
       this.#passing.add(binding);
       for (const id of expected) this.#inherited.set(id, binding);
@@ -249,7 +249,7 @@ export class Servers {
     const replacement = this.#options.bindings.replace(
       this.#holder,
       withChange(before, change.args, env),
-      this.#held.get(name),
+      this.#options.bindings.acquire(this.#holder, before, this.#held),
     );
     await replacement.ready(this.#starter(replacement.config, this.#client));
     const replaced = this.#held.get(name);
@@ -259,7 +259,7 @@ export class Servers {
     this.#configs = undefined;
     if (change.args)
       this.#remember({ changes: { ...this.#holder.settings.changes, [name]: { args: change.args } } });
-    await replaced?.release('was replaced by one with another configuration');
+    await replaced?.stop('was replaced by one with another configuration');
     this.#settle();
     const now = info();
     if (!old || !now) throw new ProxyError('NOT_FOUND', `This session has no server "${name}".`);

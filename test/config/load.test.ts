@@ -41,6 +41,7 @@ test('a file with nothing but a command gets every default', () => {
       args: [],
       env: {},
       cwd: dirname(file),
+      companions: {},
       scope: 'session',
       tools: { exclude: [], rename: {} },
       handles: 'off',
@@ -76,6 +77,16 @@ test('a remote server has url, headers and transport and nothing of a process', 
       maxMessage: 64 * 1024 * 1024,
       ...NO_RECOVERY,
     },
+  ]);
+});
+
+test('a companion stands in the folder of its server unless it names one, and both start at the file', () => {
+  const { file, servers } = load(
+    'servers: { one: { command: x, cwd: work, companions: { a: { command: y }, b: { command: z, cwd: there } } } }',
+  );
+  const folder = dirname(file);
+  expect(servers).toMatchObject([
+    { companions: { a: { cwd: `${folder}/work`, startTimeout: 30_000 }, b: { cwd: `${folder}/there` } } },
   ]);
 });
 

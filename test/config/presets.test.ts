@@ -90,6 +90,22 @@ test.each([
     { checkpoint: { calls: [{ tool: 'x', capture: { a: { regex: 'a', path: 'a' } } }] } },
     /capture\.a: must have either "regex" or "path"/,
   ],
+  [
+    { companions: { 'a-b': { command: 'x' } } },
+    /companions\.a-b: the name must be 1 to 32 letters from a to z/,
+  ],
+  [
+    { companions: { a: { command: 'x', ready: { tcp: 1, line: 'x' } } } },
+    /companions\.a\.ready: must have exactly one of "http", "tcp" and "line"/,
+  ],
+  [
+    { companions: { a: { command: 'x', stop: [{ tool: 'close' }] } } },
+    /companions\.a\.stop\.0: .*must have either "stdin" or "signal"|companions\.a\.stop\.0\.tool: unknown key/s,
+  ],
+  [
+    { companions: { a: { command: 'x' } }, command: undefined, url: 'http://x/' },
+    /companions: are for local/,
+  ],
 ])('a mistake in %j is told with its place', (entry, message) => {
   expect(() => load({ command: 'x', ...entry })).toThrow(message);
 });

@@ -12,13 +12,16 @@ function config(entry: Record<string, unknown>): LocalServerConfig {
   return server;
 }
 
+const filled = (line: LocalServerConfig, values: Record<string, string>) =>
+  fillTemplates('servers.one', line, values);
+
 test('a placeholder with a second dollar in front stays as it is written', () => {
-  const filled = fillTemplates(config({ command: 'x', args: ['$${session.id} ${session.id}'] }), variables);
-  expect(filled.args).toEqual(['${session.id} ses_1']);
+  const result = filled(config({ command: 'x', args: ['$${session.id} ${session.id}'] }), variables);
+  expect(result.args).toEqual(['${session.id} ses_1']);
 });
 
 test('command, arguments, environment and folder are filled in', () => {
-  const filled = fillTemplates(
+  const result = filled(
     config({
       command: '${session.dir}/run',
       args: ['--user-data-dir=${session.dir}/profile', '${session.id}-${session.name}', 'plain'],
@@ -27,7 +30,7 @@ test('command, arguments, environment and folder are filled in', () => {
     }),
     variables,
   );
-  expect(filled).toEqual({
+  expect(result).toEqual({
     command: '/d/run',
     args: ['--user-data-dir=/d/profile', 'ses_1-work', 'plain'],
     env: { HOME: '/d', PLAIN: 'x' },
@@ -44,16 +47,16 @@ test.each([
   '${}',
   '$ {session.dir}',
 ])('%s is no placeholder and stays', (text) => {
-  expect(fillTemplates(config({ args: [text] }), variables).args).toEqual([text]);
+  expect(filled(config({ args: [text] }), variables).args).toEqual([text]);
 });
 
 test('what is filled in is not looked at again', () => {
   const tricky = { ...variables, 'session.name': '${session.id} $& $1' };
-  expect(fillTemplates(config({ args: ['${session.name}'] }), tricky).args).toEqual(['${session.id} $& $1']);
+  expect(filled(config({ args: ['${session.name}'] }), tricky).args).toEqual(['${session.id} $& $1']);
 });
 
 test('an unknown placeholder is refused with the known ones', () => {
-  expect(() => fillTemplates(config({ args: ['${session.folder}'] }), variables)).toThrow(
+  expect(() => filled(config({ args: ['${session.folder}'] }), variables)).toThrow(
     new ProxyError(
       'CONFIG_INVALID',
       'servers.one: unknown placeholder ${session.folder}. ' +
@@ -64,6 +67,6 @@ test('an unknown placeholder is refused with the known ones', () => {
 
 test('the config itself stays as it is, for the next session', () => {
   const before = config({ args: ['${session.id}'] });
-  fillTemplates(before, variables);
+  filled(before, variables);
   expect(before.args).toEqual(['${session.id}']);
 });

@@ -48,7 +48,7 @@ export class Companions {
   readonly #drivers: CompanionDrivers;
   readonly #running = new Map<string, Running>();
   #leaving: Promise<unknown> = Promise.resolve();
-  #spoiled = false;
+  #staying = true;
 
   constructor({ name, companions }: LocalServerConfig, drivers: CompanionDrivers) {
     this.#server = name;
@@ -66,7 +66,7 @@ export class Companions {
     label: (name: string, own: Variables) => string,
     signal: AbortSignal,
   ): Promise<Company> {
-    if (this.#spoiled) await this.release();
+    if (!this.#staying) await this.release();
     await this.#leaving; // two on one folder or port would fight
     const missing = this.#configs.filter(([name]) => !this.#running.has(name));
     const fresh = new Map<string, Variables>();
@@ -103,14 +103,19 @@ export class Companions {
     throw new ProxyError('SERVER_UNAVAILABLE', text);
   }
 
-  /** What they hold is not what it should be: the next start begins with new ones. */
+  /** Whether they go on when their server is started anew. */
+  get staying(): boolean {
+    return this.#staying;
+  }
+
+  /** What they hold is not what it should be, or not wanted any more: the next start begins with new ones. */
   spoil(): void {
-    this.#spoiled = true;
+    this.#staying = false;
   }
 
   /** Stops them; resolves when they are gone. @param force at once instead of in order */
   async release(force = false): Promise<void> {
-    this.#spoiled = false;
+    this.#staying = true;
     const children = [...this.#running.values()].map(({ child }) => child);
     this.#forget([...this.#running.keys()]);
     this.#leaving = Promise.all([this.#leaving, ...children.map((child) => child.stop(force))]);

@@ -147,6 +147,7 @@ export class Binding {
 
   /** Stops the server and what runs beside it. */
   async release(reason: string, force = false): Promise<void> {
+    this.companions?.spoil();
     await this.stop(reason, force);
     await this.companions?.release(force);
   }
@@ -179,7 +180,9 @@ export class Binding {
   async #leave(live: Live, force: boolean, save: boolean): Promise<void> {
     if (force) return live.connection.close(true);
     if (save && this.#checkpoints.dirty) await this.#checkpoints.save(true);
-    await leave(live, this.config, this.#options.clock);
+    // Its calls close what stands beside it, and that goes on.
+    const steps = this.companions?.staying ? [] : this.config.stop;
+    await leave(live, this.config.name, steps, this.#options.clock);
   }
 
   /** One tool call with what belongs to it: is the state there, did the call lose it, is it to be saved. */

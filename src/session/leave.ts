@@ -11,13 +11,17 @@ export interface Live {
   startedAt: number;
 }
 
-/** Has a server leave in order: by the calls that its `stop` begins with, then as its transport does. */
+/**
+ * Has a server leave in order: by the tool calls that its stop begins with, then as its transport does.
+ * @param steps of its stop
+ */
 export async function leave(
   { connection, calls }: Live,
-  { name: server, stop }: { name: string; stop: readonly StopStep[] },
+  server: string,
+  steps: readonly StopStep[],
   clock: Clock,
 ): Promise<void> {
-  for (const { tool, args, wait } of stop) {
+  for (const { tool, args, wait } of steps) {
     if (tool === undefined) break;
     const call = calls.call('tools/call', { name: tool, arguments: args });
     await within(clock, wait, call).catch((error: Error) => log.session.warn({ server }, error.message));

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import {
   CHROMIUM,
   chromiumBelow,
+  commandBelow,
   commandsBelow,
   descendants,
   playwright,
@@ -159,7 +160,7 @@ describe.skipIf(!CHROMIUM)('Playwright MCP gets its state back', { timeout: 120_
     const client = await RawClient.open(proxy.url);
     await navigate(client, `${site.origin}/page`);
     await client.call('browser_snapshot');
-    const [server = 0] = commandsBelow(proxy.pid, 'playwright/mcp');
+    const server = commandBelow(proxy.pid, 'playwright/mcp');
     process.kill(server, 'SIGKILL');
     await until(() => !isAlive(server));
     const answer = await client.call('browser_click', { element: 'next', target: 'e99' });

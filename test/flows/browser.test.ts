@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { CHROMIUM, commandsBelow, descendants, playwright, Site } from '../support/browser.js';
+import { CHROMIUM, commandBelow, descendants, playwright, Site } from '../support/browser.js';
 import { RawClient, textOf } from '../support/client.js';
 import { isAlive, ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
 
@@ -10,11 +10,7 @@ const where = (client: RawClient) =>
 const navigate = (client: RawClient, url: string) => client.call('browser_navigate', { url });
 
 /** Pid of the server's own process below the proxy. */
-const serverOf = (proxy: ProxyProcess) => {
-  const [server] = commandsBelow(proxy.pid, 'playwright/mcp');
-  if (server === undefined) throw new Error('no server runs');
-  return server;
-};
+const serverOf = (proxy: ProxyProcess) => commandBelow(proxy.pid, 'playwright/mcp');
 
 async function start(folder: TemporaryFolder, args?: string[]) {
   return ProxyProcess.start(folder, { servers: { browser: playwright(folder, args) } });

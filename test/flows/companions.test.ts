@@ -183,9 +183,12 @@ test('the companion outlives its server and the worker that die together', async
   expect((await pidsOf(client)).companion).toBe(companion);
 });
 
-test('another configuration of the server for one session leaves its companion alone', async () => {
+test('another configuration of the server for one session leaves its companion alone, also by its stop', async () => {
   using folder = new TemporaryFolder();
-  await using proxy = await ProxyProcess.start(folder, counting());
+  await using proxy = await ProxyProcess.start(
+    folder,
+    counting({}, { stop: [{ tool: 'set', args: { count: 0 } }] }),
+  );
   const client = await RawClient.open(`${proxy.url}/s/work`);
   await client.text('increment');
   const { server, companion } = await pidsOf(client);

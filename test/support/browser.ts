@@ -6,6 +6,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { TemporaryFolder } from './proxy.js';
+import { CHROME_DEVTOOLS } from './real-server.js';
 
 /** Chromium as Debian installs it, or wherever CHROMIUM_PATH says. */
 export const CHROMIUM = [process.env.CHROMIUM_PATH, '/usr/bin/chromium', '/usr/bin/chromium-browser'].find(
@@ -19,6 +20,46 @@ const PLAYWRIGHT_MCP = join(
   dirname(createRequire(import.meta.url).resolve('@playwright/mcp/package.json')),
   'cli.js',
 );
+
+/** Chromium's own sandbox does not run as root; the rest keeps it from calling home. */
+const ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+/** Config entry of a server on a Chromium that stands beside it, as docs/restore.md has it. */
+export function besideChromium(server: 'playwright' | 'chrome-devtools') {
+  const endpoint = 'http://127.0.0.1:${companion.chromium.port}';
+  const args =
+    server === 'playwright'
+      ? [PLAYWRIGHT_MCP, `--cdp-endpoint=${endpoint}`]
+      : [CHROME_DEVTOOLS, `--browserUrl=${endpoint}`, '--no-usage-statistics', '--no-performance-crux'];
+  return {
+    command: process.execPath,
+    args,
+    env: { CI: '1', CHROME_DEVTOOLS_MCP_NO_UPDATE_CHECKS: '1' },
+    companions: {
+      chromium: {
+        command: CHROMIUM,
+        args: [
+          '--headless',
+          '--remote-debugging-port=${companion.chromium.port}',
+          '--user-data-dir=${session.dir}/profile',
+          ...(server === 'playwright' ? [] : ['--restore-last-session', '--hide-crash-restore-bubble']),
+          ...ARGUMENTS,
+        ],
+        ready: { line: 'DevTools listening on' },
+        stop: [{ signal: 'SIGINT', target: 'process', wait: '5s' }],
+        note: 'The browser with its tabs, forms and scripts is as it was. Take a new snapshot: old refs and page ids are invalid.',
+      },
+    },
+  };
+}
 
 /** Config entry of Playwright MCP on the Chromium of this machine. */
 export function playwright(
@@ -35,16 +76,7 @@ export function playwright(
           executablePath: CHROMIUM,
           headless: true,
           chromiumSandbox: false,
-          // Chromium's own sandbox does not run as root; the rest keeps it from calling home.
-          args: [
-            '--no-sandbox',
-            '--disable-gpu',
-            '--disable-quic',
-            '--no-first-run',
-            '--disable-background-networking',
-            '--disable-component-update',
-            '--disable-sync',
-          ],
+          args: ARGUMENTS,
         },
       },
     }),
@@ -134,6 +166,13 @@ export function commandsBelow(pid: number, text: string): number[] {
       return false; // gone meanwhile
     }
   });
+}
+
+/** The first of them, which must be there: 0 would name whoever asks. */
+export function commandBelow(pid: number, text: string): number {
+  const [first] = commandsBelow(pid, text);
+  if (first === undefined) throw new Error(`no process of ${text} runs`);
+  return first;
 }
 
 /** The processes of Chromium below one. */

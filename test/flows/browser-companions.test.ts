@@ -7,7 +7,7 @@ import {
   descendants,
   Site,
 } from '../support/browser.js';
-import { RawClient, textOf } from '../support/client.js';
+import { RawClient } from '../support/client.js';
 import { isAlive, ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
 import { CHROME_DEVTOOLS } from '../support/real-server.js';
 import { killWorker } from '../support/worker.js';

@@ -77,7 +77,7 @@ export class Companions {
       for (const [name, config] of missing) {
         const own = fresh.get(name) ?? {};
         const child = await this.#start(name, config, all, own, signal);
-        child.label(label(name, own));
+        child.remember('label', label(name, own));
       }
     } finally {
       for (const [name, own] of fresh) if (!this.#running.has(name)) giveBack(own);

@@ -102,6 +102,7 @@ test.each([
     { companions: { a: { command: 'x', stop: [{ tool: 'close' }] } } },
     /companions\.a\.stop\.0: .*must have either "stdin" or "signal"|companions\.a\.stop\.0\.tool: unknown key/s,
   ],
+  [{ companions: { a: { command: 'x' } }, scope: 'call' }, /companions: have no sense in scope "call"/],
   [
     { companions: { a: { command: 'x' } }, command: undefined, url: 'http://x/' },
     /companions: are for local/,

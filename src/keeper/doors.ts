@@ -9,51 +9,74 @@ interface Door {
   server: Server;
   /** Where it listens, to tell whether the next worker wants the same. */
   address: string;
+  /** Whether there is a worker that takes connections there. */
+  open: boolean;
   waiting: Socket[];
 }
 
 /** The sockets that listen. They outlive workers: who connects between two of them waits, and is not refused. */
 export class Doors {
   readonly #doors = new Map<string, Door>();
-  /** Passes a connection to the worker. @returns false when there is none to take it */
-  readonly #pass: (name: string, socket: Socket) => boolean;
+  /** Connections on their way to a worker, by number. Should it die over them, they are the next one's. */
+  readonly #underway = new Map<number, { door: string; socket: Socket }>();
+  readonly #pass: (door: string, connection: number, socket: Socket) => void;
+  #connections = 0;
 
-  constructor(pass: (name: string, socket: Socket) => boolean) {
+  /** @param pass sends a connection to the worker, which says when it took it */
+  constructor(pass: (door: string, connection: number, socket: Socket) => void) {
     this.#pass = pass;
   }
 
-  /** Listens, unless it does so already. @throws as `net.Server.listen` */
+  /** Listens, unless it does so already, and passes on who comes and who came. @throws as `net.Server.listen` */
   async open(name: string, address: Address): Promise<ReturnType<Server['address']>> {
-    const known = this.#doors.get(name);
+    let door = this.#doors.get(name);
     const wanted = JSON.stringify(address);
-    if (known?.address === wanted) return known.server.address();
-    const server = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true });
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(address, resolve);
-    });
-    if (address.path !== undefined) chmodSync(address.path, 0o600);
-    known?.server.close();
-    const door: Door = { server, address: wanted, waiting: known?.waiting ?? [] };
-    this.#doors.set(name, door);
-    server.on('connection', (socket) => {
-      socket.on('error', () => {}); // the copy that is used tells it
-      this.offer(name, socket);
-    });
-    return server.address();
+    if (door?.address !== wanted) {
+      const server = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true });
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(address, resolve);
+      });
+      if (address.path !== undefined) chmodSync(address.path, 0o600);
+      door?.server.close();
+      door = { server, address: wanted, open: true, waiting: door?.waiting ?? [] };
+      this.#doors.set(name, door);
+      server.on('connection', (socket) => {
+        socket.on('error', () => {}); // the copy that is used tells it
+        this.#offer(name, socket);
+      });
+    }
+    door.open = true;
+    for (const socket of door.waiting.splice(0)) this.#offer(name, socket);
+    return door.server.address();
   }
 
-  /** Passes a connection on, now or to the next worker. */
-  offer(name: string, socket: Socket): void {
-    if (this.#pass(name, socket)) return;
-    const waiting = this.#doors.get(name)?.waiting;
-    if (waiting && waiting.length < MAX_WAITING) waiting.push(socket);
+  #offer(name: string, socket: Socket): void {
+    const door = this.#doors.get(name);
+    if (door?.open) {
+      const connection = ++this.#connections;
+      this.#underway.set(connection, { door: name, socket });
+      this.#pass(name, connection, socket);
+    } else if (door && door.waiting.length < MAX_WAITING) door.waiting.push(socket);
     else socket.destroy();
   }
 
-  /** The worker takes connections there. */
-  admit(name: string): void {
-    for (const socket of this.#doors.get(name)?.waiting.splice(0) ?? []) this.offer(name, socket);
+  /** The worker has its own copy now. */
+  took(connection: number): void {
+    this.#underway.get(connection)?.socket.destroy();
+    this.#underway.delete(connection);
+  }
+
+  /** Who connects from now on waits for the next worker. */
+  shut(): void {
+    for (const door of this.#doors.values()) door.open = false;
+  }
+
+  /** The worker is gone: what it did not take waits too. */
+  takeBack(): void {
+    this.shut();
+    for (const { door, socket } of this.#underway.values()) this.#offer(door, socket);
+    this.#underway.clear();
   }
 
   close(): void {

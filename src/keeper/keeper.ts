@@ -1,11 +1,12 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { guard, release } from '../downstream/guardian.js';
+import type { Command } from '../downstream/process.js';
 import { messageOf } from '../errors.js';
 import { log } from '../logger.js';
-import { Children, type HeldChild } from './children.js';
+import { forgetChild, startChild, type Child } from './children.js';
 import { Doors } from './doors.js';
-import type { Order, Refusal, Word } from './messages.js';
+import type { Done, Order, Word } from './messages.js';
 
 /** So many deaths of workers within this time are more than bad luck, milliseconds. */
 const MOST_DEATHS = 5;
@@ -23,17 +24,13 @@ const LEAVE_TIMEOUT = 10_000;
 /** A worker as its keeper sees it. */
 interface Worker {
   process: ChildProcess;
-  /** Doors whose connections it takes. */
-  doors: Set<string>;
-  /** Connections on their way to it, by number. Should it die over them, they are the next one's. */
-  underway: Map<number, { door: string; socket: Socket }>;
-  loaded: boolean;
-  leaving: boolean;
+  program: string;
   /** Takes over as soon as it can; else when the present one dies. */
   urgent: boolean;
-  program: string;
+  loaded: boolean;
+  leaving: boolean;
   /** Why it cannot start, as far as it said so. */
-  problem: string | undefined;
+  problem?: string;
 }
 
 export interface KeeperOptions {
@@ -50,11 +47,10 @@ export class Keeper {
   readonly #args: string[];
   /** Of the worker in charge, and of those that follow it. */
   #program: string;
-  readonly #children = new Children((child, exit) => {
-    // Without a worker the next one is told when it comes.
-    this.#say(this.#worker, { word: 'exit', pid: child.pid, ...exit });
-  });
-  readonly #doors = new Doors((door, socket) => this.#pass(door, socket));
+  readonly #children = new Map<number, Child>();
+  readonly #doors = new Doors((door, connection, socket) =>
+    this.#say(this.#worker, { word: 'connection', door, connection }, socket),
+  );
   /** What each worker tells the next one. It may be as secret as a session at a server: it is never on disk. */
   readonly #memory = new Map<string, string>();
   /** The one in charge. */
@@ -64,7 +60,6 @@ export class Keeper {
   /** Whether a worker ever listened: before, its failure is the config's and no accident. */
   #proven = false;
   #deaths: number[] = [];
-  #connections = 0;
   #stopping = false;
   #code = 0;
   #stopSpare = () => {};
@@ -106,16 +101,7 @@ export class Keeper {
       // In a group of its own: Ctrl-C is for the keeper, and the guardian can end it should we die.
       detached: true,
     });
-    const worker: Worker = {
-      process: child,
-      doors: new Set(),
-      underway: new Map(),
-      loaded: false,
-      leaving: false,
-      urgent,
-      program,
-      problem: undefined,
-    };
+    const worker: Worker = { process: child, program, urgent, loaded: false, leaving: false };
     this.#next = worker;
     child.on('message', (order) => void this.#obey(worker, order as Order));
     child.on('error', (error) => log.proxy.error(`The worker cannot be reached: ${error.message}`));
@@ -135,16 +121,14 @@ export class Keeper {
         if (worker !== this.#next) return;
         if (!this.#worker) return this.#promote();
         return worker.urgent ? this.#dismiss(this.#worker) : undefined;
-      case 'spawn': {
-        const { request } = order;
-        try {
-          const child = await this.#children.start(order.command);
-          if (worker === this.#worker) this.#show(worker, child, request);
-        } catch (error) {
-          this.#say(worker, { word: 'not started', request, ...refusalOf(error) });
-        }
-        return;
-      }
+      case 'spawn':
+        return this.#answer(worker, order.request, () => this.#start(worker, order.command));
+      case 'listen':
+        return this.#answer(worker, order.request, async () => {
+          const address = await this.#doors.open(order.door, order.address);
+          this.#proven = true;
+          return { address };
+        });
       case 'remember':
         if (order.text === '') this.#memory.delete(order.key);
         else this.#memory.set(order.key, order.text);
@@ -153,27 +137,39 @@ export class Keeper {
         return this.upgrade(order.program);
       case 'give up':
         return void (worker.problem = order.message);
-      case 'forget':
-        return this.#children.forget(order.pid);
       case 'took':
-        worker.underway.get(order.connection)?.socket.destroy();
-        return void worker.underway.delete(order.connection);
-      case 'listen': {
-        const { door } = order;
-        try {
-          this.#say(worker, {
-            word: 'listening',
-            door,
-            address: await this.#doors.open(door, order.address),
-          });
-          this.#proven = true;
-          worker.doors.add(door);
-          this.#doors.admit(door);
-        } catch (error) {
-          this.#say(worker, { word: 'not listening', door, ...refusalOf(error) });
-        }
+        return this.#doors.took(order.connection);
+      case 'forget': {
+        const child = this.#children.get(order.pid);
+        if (child) forgetChild(child);
+        this.#children.delete(order.pid);
       }
     }
+  }
+
+  async #answer(worker: Worker, request: number, job: () => Promise<Done>): Promise<void> {
+    try {
+      this.#say(worker, { word: 'done', request, ...(await job()) });
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      this.#say(worker, { word: 'failed', request, code, message: messageOf(error) });
+    }
+  }
+
+  async #start(worker: Worker, command: Command): Promise<Done> {
+    const child = await startChild(command, (pid, exit) =>
+      // Without a worker the next one is told when it comes.
+      this.#say(this.#worker, { word: 'exit', pid, ...exit }),
+    );
+    if (worker !== this.#worker) {
+      // Whoever wanted it is gone, and nobody else knows what for.
+      process.kill(-child.pid, 'SIGKILL');
+      forgetChild(child);
+      throw new Error('its worker is gone');
+    }
+    this.#children.set(child.pid, child);
+    this.#show(worker, child);
+    return { pid: child.pid };
   }
 
   /** The worker that waits takes over: it gets everything that is held. */
@@ -183,7 +179,7 @@ export class Keeper {
     this.#next = undefined;
     this.#worker = worker;
     this.#program = worker.program;
-    for (const child of this.#children) this.#show(worker, child);
+    for (const child of this.#children.values()) this.#show(worker, child);
     for (const [key, text] of this.#memory) this.#say(worker, { word: 'remembered', key, text });
     this.#say(worker, { word: 'go', first: !this.#proven });
     const timer = setTimeout(() => this.#next ?? this.#fork(false), SPARE_AFTER);
@@ -192,31 +188,20 @@ export class Keeper {
 
   #dismiss(worker: Worker): void {
     worker.leaving = true;
-    worker.doors.clear(); // who connects from now on waits for the next one
+    this.#doors.shut();
     this.#say(worker, { word: 'leave' });
     setTimeout(() => worker.process.kill('SIGKILL'), LEAVE_TIMEOUT).unref();
   }
 
-  #show(worker: Worker, child: HeldChild, request?: number): void {
-    const { pid, marker, exit } = child;
-    const word: Word = { word: 'child', pid, marker, ...(request === undefined ? {} : { request }) };
-    this.#say(worker, word, child.stdio);
-    this.#say(worker, { word: 'stderr', pid }, child.stderr);
+  #show(worker: Worker, { pid, marker, stdio, stderr, exit }: Child): void {
+    this.#say(worker, { word: 'child', pid, marker }, stdio);
+    this.#say(worker, { word: 'stderr', pid }, stderr);
     if (exit) this.#say(worker, { word: 'exit', pid, ...exit });
   }
 
   #say(worker: Worker | undefined, word: Word, handle?: Socket): void {
     // A worker that cannot be told any more is about to be buried; the next one is told everything.
     if (worker?.process.connected) worker.process.send(word, handle, { keepOpen: true }, () => {});
-  }
-
-  #pass(door: string, socket: Socket): boolean {
-    const worker = this.#worker;
-    if (!worker?.process.connected || !worker.doors.has(door)) return false;
-    const connection = ++this.#connections;
-    worker.underway.set(connection, { door, socket });
-    this.#say(worker, { word: 'connection', door, connection }, socket);
-    return true;
   }
 
   #gone(worker: Worker, code: number | null, signal: NodeJS.Signals | null): void {
@@ -232,7 +217,7 @@ export class Keeper {
     if (!inCharge && !wasNext) return; // a spare one that was not needed
     // What it said about its config is on stderr; no repetition mends that.
     if (!this.#proven && code !== null) return this.#finish(code);
-    for (const { door, socket } of worker.underway.values()) this.#doors.offer(door, socket);
+    if (inCharge) this.#doors.takeBack();
     if (wasNext && this.#worker) {
       log.proxy.warn(`The new worker ${how}; the present one goes on.`);
       return this.#say(this.#worker, { word: 'stay', message: worker.problem ?? `The new worker ${how}.` });
@@ -266,8 +251,4 @@ export class Keeper {
     this.#doors.close();
     this.#end(code);
   }
-}
-
-function refusalOf(error: unknown): Refusal {
-  return { code: (error as NodeJS.ErrnoException).code, message: messageOf(error) };
 }

@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import type { Exit, ProcessPart, ServerProcess, Spawn } from '../downstream/process.js';
 import type { Remember } from '../downstream/remote-session.js';
 import { isId, type Id } from '../protocol/messages.js';
-import type { Address, Order, Refusal, Word } from './messages.js';
+import type { Address, Done, Order, Word } from './messages.js';
 
 const NEWLINE = 0x0a;
 
@@ -23,10 +23,8 @@ export class KeeperLink {
   /** Told when another worker is waiting to take over. */
   onleave: () => void = () => {};
   readonly #children = new Map<number, KeptProcess>();
-  readonly #spawns = new Map<number, Answer<ServerProcess>>();
-  readonly #listens = new Map<string, Answer<AddressInfo | string | null>>();
+  readonly #asked = new Map<number, { resolve: (done: Done) => void; reject: (error: Error) => void }>();
   readonly #takers = new Map<string, (socket: Socket) => void>();
-  readonly #held: KeptProcess[] = [];
   readonly #remembered = new Map<string, string>();
   /** Of those who wait for a new worker: undefined when it takes over, else why it does not. */
   readonly #verdicts: ((problem: string | undefined) => void)[] = [];
@@ -70,7 +68,7 @@ export class KeeperLink {
     const go = new Promise<boolean>((resolve) => (this.#go = resolve));
     tell({ order: 'loaded' });
     const first = await go;
-    const held = this.#held.map((process) => {
+    const held = [...this.#children.values()].map((process) => {
       const of = (part: ProcessPart) => this.#remembered.get(keyOf(process.pid, part));
       return { process, label: of('label') ?? '', unsent: parseIds(of('unsent')) };
     });
@@ -81,21 +79,31 @@ export class KeeperLink {
   readonly remember: Remember = (key, text) => tell({ order: 'remember', key, text });
 
   /** As a child of the keeper. */
-  readonly spawn: Spawn = (command) =>
-    new Promise((resolve, reject) => {
-      const request = ++this.#lastRequest;
-      this.#spawns.set(request, { resolve, reject });
-      tell({ order: 'spawn', request, command });
-    });
+  readonly spawn: Spawn = async (command) => {
+    const { pid } = await this.#ask((request) => ({ order: 'spawn', request, command }));
+    const child = pid === undefined ? undefined : this.#children.get(pid);
+    if (!child) throw new Error('its pipes are closed');
+    return child;
+  };
 
   /** Has the keeper listen; its connections become the server's. @throws as `net.Server.listen` */
-  listen(server: Server | NetServer, door: string, address: Address): Promise<AddressInfo | string | null> {
+  async listen(
+    server: Server | NetServer,
+    door: string,
+    address: Address,
+  ): Promise<AddressInfo | string | null> {
     this.#takers.set(door, (socket) => server.emit('connection', socket));
     // What an HTTP server does when it listens itself: it starts to watch over slow requests.
     server.emit('listening');
+    const done = await this.#ask((request) => ({ order: 'listen', request, door, address }));
+    return done.address ?? null;
+  }
+
+  #ask(order: (request: number) => Order): Promise<Done> {
+    const request = ++this.#lastRequest;
     return new Promise((resolve, reject) => {
-      this.#listens.set(door, { resolve, reject });
-      tell({ order: 'listen', door, address });
+      this.#asked.set(request, { resolve, reject });
+      tell(order(request));
     });
   }
 
@@ -107,37 +115,30 @@ export class KeeperLink {
   #hear(word: Word, handle: Socket | undefined): void {
     switch (word.word) {
       case 'child': {
-        const { pid, marker, request } = word;
-        if (!handle) return; // it is about to exit
-        const child = new KeptProcess(pid, marker, handle, () => this.#children.delete(pid));
-        this.#children.set(pid, child);
-        if (request === undefined) this.#held.push(child);
-        else child.request = request;
+        const { pid, marker } = word;
+        if (handle)
+          this.#children.set(pid, new KeptProcess(pid, marker, handle, () => this.#children.delete(pid)));
         return;
       }
       case 'stderr': {
         const child = this.#children.get(word.pid);
-        if (!child || !handle) return;
-        child.stderr = handle;
-        if (child.request === undefined) return;
-        this.#spawns.get(child.request)?.resolve(child);
-        this.#spawns.delete(child.request);
+        if (child && handle) child.stderr = handle;
         return;
       }
-      case 'not started':
-        this.#spawns.get(word.request)?.reject(toError(word));
-        this.#spawns.delete(word.request);
-        return;
+      case 'done':
+        this.#asked.get(word.request)?.resolve(word);
+        return void this.#asked.delete(word.request);
+      case 'failed': {
+        const { request, code, message } = word;
+        this.#asked.get(request)?.reject(Object.assign(new Error(message), { code }));
+        return void this.#asked.delete(request);
+      }
       case 'exit':
         return this.#children.get(word.pid)?.exit({ code: word.code, signal: word.signal });
       case 'remembered':
         return void this.#remembered.set(word.key, word.text);
       case 'go':
         return this.#go(word.first);
-      case 'listening':
-        return this.#listens.get(word.door)?.resolve(word.address);
-      case 'not listening':
-        return this.#listens.get(word.door)?.reject(toError(word));
       case 'connection':
         if (handle) this.#takers.get(word.door)?.(handle);
         return tell({ order: 'took', connection: word.connection });
@@ -150,18 +151,11 @@ export class KeeperLink {
   }
 }
 
-interface Answer<T> {
-  resolve: (value: T) => void;
-  reject: (error: Error) => void;
-}
-
 /** A process whose parent is the keeper. Its stdin and stdout are one connection. */
 class KeptProcess implements ServerProcess {
   readonly pid: number;
   readonly marker: string;
   readonly exited: Promise<Exit>;
-  /** Of this worker's own order to start it. */
-  request: number | undefined;
   stderr = new Socket();
   exit: (exit: Exit) => void = () => {};
   readonly #stdio: Socket;
@@ -226,8 +220,4 @@ function parseIds(text: string | undefined): Id[] | undefined {
 
 function tell(order: Order): void {
   if (process.connected) process.send?.(order);
-}
-
-function toError({ code, message }: Refusal): Error {
-  return Object.assign(new Error(message), { code });
 }

@@ -6,18 +6,22 @@ import type { Command, Exit } from '../downstream/process.js';
 /** Where to listen, as `net.Server.listen` takes it. */
 export type Address = Pick<ListenOptions, 'host' | 'port' | 'path'>;
 
-/** Something the system refused. */
-export interface Refusal {
-  code: string | undefined;
-  message: string;
+/** What came of an order that has a number. */
+export interface Done {
+  /** Of the process that was started. */
+  pid?: number;
+  /** Where it listens now. */
+  address?: AddressInfo | string | null;
 }
 
-/** Worker to keeper. */
+/** Worker to keeper. `request` numbers what is answered by `done` or `failed`. */
 export type Order =
   /** The program is loaded and could take over. */
   | { order: 'loaded' }
-  /** Start a process; `request` numbers the answer. */
+  /** Start a process. */
   | { order: 'spawn'; request: number; command: Command }
+  /** Take connections under that name and pass them on. */
+  | { order: 'listen'; request: number; door: string; address: Address }
   /** What the next worker is to know, by key; an empty text is forgotten. */
   | { order: 'remember'; key: string; text: string }
   /** A process and its group are gone. */
@@ -27,23 +31,21 @@ export type Order =
   /** Put a new worker in the place of this one: of that program, or of the present one as it is on disk now. */
   | { order: 'upgrade'; program?: string | undefined }
   /** This worker cannot start, for that reason. */
-  | { order: 'give up'; message: string }
-  /** Take connections under that name and pass them on. */
-  | { order: 'listen'; door: string; address: Address };
+  | { order: 'give up'; message: string };
 
 /** Keeper to worker. */
 export type Word =
-  /** With the near end of its stdin and stdout; `request` where this worker asked for it. */
-  | { word: 'child'; pid: number; marker: string; request?: number }
+  /** With the near end of its stdin and stdout. */
+  | { word: 'child'; pid: number; marker: string }
   /** With the near end of its stderr. */
   | { word: 'stderr'; pid: number }
-  | ({ word: 'not started'; request: number } & Refusal)
   | ({ word: 'exit'; pid: number } & Exit)
   | { word: 'remembered'; key: string; text: string }
   /** All that is held was told: the worker is in charge, as the first one or after another. */
   | { word: 'go'; first: boolean }
-  | { word: 'listening'; door: string; address: AddressInfo | string | null }
-  | ({ word: 'not listening'; door: string } & Refusal)
+  | ({ word: 'done'; request: number } & Done)
+  /** The system refused it. */
+  | { word: 'failed'; request: number; code: string | undefined; message: string }
   /** With the connection. */
   | { word: 'connection'; door: string; connection: number }
   /** Another worker is waiting to take over. */

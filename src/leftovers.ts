@@ -1,7 +1,12 @@
+import type { Clock } from './clock.js';
+import { messageOf } from './errors.js';
 import { log } from './logger.js';
 import type { ProcessMark, Store } from './store/types.js';
 import { isRunning, markOf, UNMARKED } from './downstream/process-mark.js';
 import { signalMarked } from './downstream/strays.js';
+
+/** How often a proxy looks whether another one on its store has died, milliseconds. */
+const LOOK_EVERY = 5000;
 
 /**
  * Enters this process in the store as one that uses it.
@@ -26,20 +31,49 @@ export function succeed(store: Store, instance: string, keeper: number): string[
  * the random marker that was in that one's environment.
  */
 export function clearLeftovers(store: Store, at: number): void {
-  const dead = store.processes.instances().filter(({ mark }) => !isRunning(mark));
+  const dead = deadOn(store);
   // Whatever ended them may have harmed the file too: better told now than at some later write.
   if (dead.length > 0) store.check();
-  for (const { id } of dead) {
-    const left = store.processes.childrenOf(id).filter(isRunning);
-    for (const child of left) endGroup(child);
-    const strays = signalMarked(store.processes.markersOf(id), 'SIGKILL');
-    const sessions = store.sessions.releaseOf(id, at);
-    store.processes.removeInstance(id);
-    log.downstream.info(
-      { sessions: sessions.length, processes: left.length + strays.length },
-      'An earlier proxy ended without a word; its sessions go on.',
-    );
-  }
+  for (const instance of dead) clear(store, instance, at);
+}
+
+/**
+ * Clears up after others on the same store as soon as they have died, so that their sessions can be used here.
+ * @param onfound told when there was something
+ * @returns ends the watch
+ */
+export function watchLeftovers(store: Store, clock: Clock, onfound: () => void): () => void {
+  let stop: () => void = () => {};
+  const next = () => {
+    stop = clock.after(LOOK_EVERY, () => {
+      try {
+        const dead = deadOn(store);
+        for (const instance of dead) clear(store, instance, clock.now());
+        if (dead.length > 0) onfound();
+      } catch (error) {
+        log.downstream.error(`What another proxy left could not be cleared up: ${messageOf(error)}`);
+      }
+      next();
+    });
+  };
+  next();
+  return () => stop();
+}
+
+function deadOn(store: Store): string[] {
+  return store.processes.instances().flatMap(({ id, mark }) => (isRunning(mark) ? [] : [id]));
+}
+
+function clear(store: Store, instance: string, at: number): void {
+  const left = store.processes.childrenOf(instance).filter(isRunning);
+  for (const child of left) endGroup(child);
+  const strays = signalMarked(store.processes.markersOf(instance), 'SIGKILL');
+  const sessions = store.sessions.releaseOf(instance, at);
+  store.processes.removeInstance(instance);
+  log.downstream.info(
+    { sessions: sessions.length, processes: left.length + strays.length },
+    'Another proxy ended without a word; its sessions go on.',
+  );
 }
 
 function endGroup({ pid }: ProcessMark): void {

@@ -11,12 +11,12 @@ import { endHeld } from './downstream/connect.js';
 import { driversOf } from './downstream/drivers.js';
 import type { Spawn } from './downstream/process.js';
 import { remoteSessions, type Remember } from './downstream/remote-session.js';
-import { clearLeftovers, registerInstance, succeed } from './leftovers.js';
+import { clearLeftovers, registerInstance, succeed, watchLeftovers } from './leftovers.js';
 import { messageOf } from './errors.js';
 import { HttpSide, type Bind } from './http.js';
 import { log } from './logger.js';
 import { toLegacyResult } from './protocol/translate.js';
-import { Adoption, type HeldServer } from './session/adoption.js';
+import { Adoption, answerAbandoned, type HeldServer } from './session/adoption.js';
 import { Attachments } from './session/attachments.js';
 import { SessionContents } from './session/contents.js';
 import { Correlator } from './session/correlate.js';
@@ -82,6 +82,7 @@ export class SessionProxy {
   #onPort = false;
   #stopping: Promise<void> | undefined;
   #closed = false;
+  readonly #stopWatch: () => void;
   /** Ends what is not to outlive the process. */
   #forget: () => void = () => {};
 
@@ -129,6 +130,10 @@ export class SessionProxy {
     });
     this.#sessions = new SessionOperations(this.#manager, finder, hooks);
     this.#contents = new SessionContents(this.#manager, finder);
+    this.#stopWatch = watchLeftovers(this.#store, clock, () => {
+      answerAbandoned(this.#manager.outboxes);
+      this.#manager.answers.left();
+    });
     const handles = config.servers.some((server) => server.handles !== 'off');
     if (config.sessions.tools || handles) {
       const offered = { all: config.sessions.tools, handles };
@@ -163,6 +168,7 @@ export class SessionProxy {
     // What was just answered is on its way to the sockets.
     await new Promise<void>((resolve) => this.#clock.after(DRAIN_POLL, resolve));
     await this.#http?.close();
+    this.#stopWatch();
     this.#store.close();
     this.#closed = true;
   }
@@ -283,6 +289,7 @@ export class SessionProxy {
     // What was just answered is on its way to the sockets.
     await new Promise<void>((resolve) => this.#clock.after(DRAIN_POLL, resolve));
     await this.#http?.close();
+    this.#stopWatch();
     this.#store.processes.removeInstance(this.#instance);
     this.#store.close();
     this.#closed = true;

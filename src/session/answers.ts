@@ -22,7 +22,12 @@ export class Answers {
   constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
-    this.#leftAt = clock.steady();
+    this.left();
+  }
+
+  /** Another process has died: its answers stay as long. */
+  left(): void {
+    this.#leftAt = this.#clock.steady();
   }
 
   add(outbox: Outbox): void {

@@ -170,11 +170,23 @@ test(
     });
     expect(await one.text('increment')).toBe('2');
 
+    const stream = await one.post({
+      jsonrpc: '2.0',
+      id: 'cut',
+      method: 'tools/call',
+      params: { name: 'sleep', arguments: { ms: 60_000 } },
+    });
+    const { value: priming } = await eventsOf(stream).next();
     await first.kill();
-    // The next start on that store clears up after it, and both it and the one that runs may go on.
-    await using third = await ProxyProcess.start(folder, { servers });
-    expect(await new RawClient(second.url, one.session).text('increment')).toMatch(/lost.*\n1$/s);
+    // The one that still runs clears up after it: nobody has to start anything.
+    const again = new RawClient(second.url, one.session);
+    await until(async () => (await again.post({ jsonrpc: '2.0', id: 1, method: 'ping' })).status === 200);
+    expect(textOf((await again.read(await again.stream(priming?.id)))[0] ?? {})).toMatch(
+      /outcome is unknown/,
+    );
+    expect(await again.text('increment')).toMatch(/lost.*\n1$/s);
     expect(await two.text('increment')).toBe('2');
+    await using third = await ProxyProcess.start(folder, { servers });
     expect(
       (await new RawClient(third.url, one.session).post({ jsonrpc: '2.0', id: 1, method: 'tools/list' }))
         .status,

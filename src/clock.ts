@@ -87,8 +87,17 @@ export const systemClock: Clock = new SystemClock(
   () => performance.now(),
 );
 
+/** A number from 0 to 1, so that what failed at the same moment is not tried again at the same moment. */
+export type Random = () => number;
+
+/** Between half of the time and all of it. */
+export function scatter(ms: number, random: Random = Math.random): number {
+  return ms * (0.5 + random() / 2);
+}
+
 /** Resolves after so many milliseconds, or when the signal is given. */
 export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const stop = clock.after(ms, end);
     signal?.addEventListener('abort', end, { once: true });

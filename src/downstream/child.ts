@@ -8,6 +8,7 @@ import { log } from '../logger.js';
 import { redact } from '../secrets.js';
 import { markOf } from './process-mark.js';
 import { MARKER, newMarker, signalMarked } from './strays.js';
+import { isNoRoom } from './patience.js';
 import { spawnHere, type ProcessPart, type ServerProcess, type Spawn } from './process.js';
 
 /** Of what a server writes to stderr, the end is kept for error messages. */
@@ -63,6 +64,9 @@ export class Child {
   readonly exited: Promise<string>;
   readonly #options: ChildOptions;
   #process: ServerProcess | undefined;
+  #started: Promise<unknown> | undefined;
+  /** Takes back a start that waits for its turn. */
+  readonly #unwanted = new AbortController();
   #exit: string | undefined;
   #resolveExited: (reason: string) => void = () => {};
   #stderr: Buffer[] = [];
@@ -79,7 +83,13 @@ export class Child {
    * Starts the process; no shell looks at its command line.
    * @throws {ProxyError} SERVER_UNAVAILABLE naming the key of the config that is at fault
    */
-  async start(): Promise<{ stdin: Writable; stdout: Readable }> {
+  start(): Promise<{ stdin: Writable; stdout: Readable }> {
+    const started = this.#start();
+    this.#started = started.catch(() => {}); // told to whoever started it
+    return started;
+  }
+
+  async #start(): Promise<{ stdin: Writable; stdout: Readable }> {
     const { server, companion, command, args, cwd, spawn = spawnHere } = this.#options;
     const env = { ...baseEnvironment(), ...this.#options.env, [MARKER]: this.#marker };
     const cannot = (error: unknown) => {
@@ -89,14 +99,17 @@ export class Child {
         companion === undefined
           ? [`Server "${server}"`, `servers.${server}`]
           : [`Companion "${companion}" of server "${server}"`, `servers.${server}.companions.${companion}`];
-      const text = `${who} cannot be started: ${what}. Check ${place}.command and cwd.`;
+      const mend = isNoRoom(error)
+        ? 'The system has no room for another process: end some, or raise its limits.'
+        : `Check ${place}.command and cwd.`;
+      const text = `${who} cannot be started: ${what}. ${mend}`;
       return new ProxyError('SERVER_UNAVAILABLE', text, { cause: error });
     };
     let child: ServerProcess;
     try {
       mkdirSync(cwd, { recursive: true, mode: 0o700 });
-
-      child = await spawn({ command, args, env, cwd, private: this.#options.private ?? false });
+      const order = { command, args, env, cwd, private: this.#options.private ?? false };
+      child = await spawn(order, this.#unwanted.signal);
     } catch (error) {
       this.#ended('could not be started');
       throw cannot(error);
@@ -152,6 +165,8 @@ export class Child {
   }
 
   async #stop(): Promise<void> {
+    this.#unwanted.abort();
+    await this.#started;
     if (!this.#process?.pid || this.#exit !== undefined) return;
     for (const { stdin, signal, target = 'group', wait } of this.#options.stop ?? STOP) {
       if (stdin) this.#process.stdin.end();

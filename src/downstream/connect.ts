@@ -9,6 +9,7 @@ import { HttpTransport } from './http.js';
 import { adoptLegacy, connectLegacy } from './legacy.js';
 import { ModernHttpTransport } from './modern-http.js';
 import { connectModern } from './modern.js';
+import { patient } from './patience.js';
 import { spawnHere, type Spawn } from './process.js';
 import { RemoteNotes, type Remember } from './remote-session.js';
 import { SseTransport } from './sse.js';
@@ -45,8 +46,9 @@ export interface Lent {
 export function createConnect(
   clock: Clock,
   register: ProcessRegister,
-  { spawn = spawnHere, remember = () => {} }: Lent = {},
+  { spawn: startOne = spawnHere, remember = () => {} }: Lent = {},
 ): Connect {
+  const spawn = patient(startOne, clock);
   return (config, context) => {
     const { name: server, timeouts } = config;
     const attempt: Try = async (transport, handshake, timeout = timeouts.start) => {

@@ -40,32 +40,49 @@ exit 0
 
 let shell: ChildProcess | undefined;
 
+/** Process groups with the markers of what belongs to them. */
+const guarded = new Map<number, string>();
+
 function tell(line: string): void {
   if (process.platform === 'win32') return; // children die with their job object
-  if (!shell) {
-    // In a group of its own, so that Ctrl-C at a terminal does not reach it.
-    shell = spawn('/bin/sh', ['-c', SCRIPT], {
-      stdio: ['pipe', 'ignore', 'ignore'],
-      detached: true,
-      env: baseEnvironment(), // without the marker of a proxy above this one
-    });
-    const failed = (error: Error) =>
-      log.downstream.warn(`Children are not guarded against a crash of the proxy: ${error.message}`);
-    shell.on('error', failed);
-    shell.stdin?.on('error', failed);
-    shell.on('exit', () => (shell = undefined));
-    shell.unref();
-    if (shell.stdin instanceof Socket) shell.stdin.unref();
-  }
-  shell.stdin?.write(line);
+  if (shell) return void shell.stdin?.write(line);
+  shell = start();
+  for (const [group, marker] of guarded) shell.stdin?.write(entry(group, marker));
 }
+
+function start(): ChildProcess {
+  // In a group of its own, so that Ctrl-C at a terminal does not reach it.
+  const started = spawn('/bin/sh', ['-c', SCRIPT], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+    env: baseEnvironment(), // without the marker of a proxy above this one
+  });
+  // The next child brings another one, which guards all.
+  const ended = () => {
+    if (shell === started) shell = undefined;
+  };
+  const failed = (error: Error) => {
+    log.downstream.warn(`Children are not guarded against a crash of the proxy: ${error.message}`);
+    ended();
+  };
+  started.on('error', failed);
+  started.stdin?.on('error', failed);
+  started.on('exit', ended);
+  started.unref();
+  if (started.stdin instanceof Socket) started.stdin.unref();
+  return started;
+}
+
+const entry = (group: number, marker: string) => `+ ${group} ${marker}\n`;
 
 /** From now on the process group ends when this process does, and with it whatever carries its marker. */
 export function guard(group: number, marker = 'none'): void {
-  tell(`+ ${group} ${marker}\n`);
+  guarded.set(group, marker);
+  tell(entry(group, marker));
 }
 
 /** The process group is gone by itself. */
 export function release(group: number): void {
+  guarded.delete(group);
   tell(`- ${group}\n`);
 }

@@ -43,9 +43,10 @@ export interface ServerProcess {
 
 /**
  * Starts a process, guarded from its start.
+ * @param signal given when it is not wanted any more
  * @throws as `child_process.spawn`, with the system's code
  */
-export type Spawn = (command: Command) => Promise<ServerProcess>;
+export type Spawn = (command: Command, signal?: AbortSignal) => Promise<ServerProcess>;
 
 /** As a child of this very process. */
 export const spawnHere: Spawn = async (command) => {
@@ -58,9 +59,6 @@ export const spawnHere: Spawn = async (command) => {
       windowsHide: true,
     }),
   );
-  const { stdin, stdout, stderr } = child;
-  // A child that is gone at once must not end the proxy with EPIPE; whoever uses the pipes hears of it too.
-  for (const pipe of [stdin, stdout, stderr]) pipe.on('error', () => {});
   const exited = new Promise<Exit>((resolve) => {
     // 'exit', not 'close': a grandchild may hold the pipes open for ever.
     child.once('exit', (code, signal) => resolve({ code, signal }));
@@ -69,6 +67,10 @@ export const spawnHere: Spawn = async (command) => {
     child.once('spawn', resolve);
     child.on('error', reject); // also of a later signal, which is too late to matter
   });
+  // Not before: one that could not be started for want of descriptors has no pipes.
+  const { stdin, stdout, stderr } = child;
+  // A child that is gone at once must not end the proxy with EPIPE; whoever uses the pipes hears of it too.
+  for (const pipe of [stdin, stdout, stderr]) pipe.on('error', () => {});
   const { pid } = child;
   if (pid === undefined) throw new Error('it has no number');
   const marker = command.env[MARKER] ?? '';

@@ -1,11 +1,11 @@
-import type { Clock } from '../clock.js';
+import type { Clock, Random } from '../clock.js';
 import type { ServerConfig } from '../config/schema.js';
 import type { Companions } from '../downstream/companions.js';
 import type { ConnectContext, Connection } from '../downstream/types.js';
 import type { Store } from '../store/types.js';
 import type { Binding } from './binding.js';
 import type { Audience } from './calls.js';
-import type { Circuit, Random } from './circuit.js';
+import type { Circuit } from './circuit.js';
 
 /** What a binding is made of. */
 export interface BindingOptions {

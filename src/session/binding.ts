@@ -6,6 +6,7 @@ import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import { PROXY_PROFILE } from '../protocol/client.js';
 import type { Fields, Outcome } from '../protocol/messages.js';
+import { Turns } from '../turns.js';
 import { Calls } from './calls.js';
 import { Checkpoints, type Restored } from './checkpoint.js';
 import { Circuit, HEALTHY } from './circuit.js';
@@ -14,7 +15,6 @@ import type { BindingOptions, Starter } from './binding-options.js';
 import { eraOfLast, labelOf, labelOfCompanion, rememberDescription, type Label } from './label.js';
 import { leave, type Live } from './leave.js';
 import { StateLost } from './loss.js';
-import { Turns } from './turns.js';
 import { Upkeep } from './upkeep.js';
 
 /** How long a server may take to answer a ping, milliseconds. */

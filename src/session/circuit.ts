@@ -1,4 +1,4 @@
-import { pause, type Clock } from '../clock.js';
+import { pause, scatter, type Clock, type Random } from '../clock.js';
 import { formatDuration } from '../config/units.js';
 import { ProxyError } from '../errors.js';
 
@@ -18,14 +18,6 @@ const LONGEST_WAIT = 30_000;
 
 /** A server that has run for so long is well, milliseconds. */
 export const HEALTHY = 60_000;
-
-/** A number from 0 to 1, so that what failed at the same moment is not tried again at the same moment. */
-export type Random = () => number;
-
-/** Between half of the time and all of it. */
-export function scatter(ms: number, random: Random = Math.random): number {
-  return ms * (0.5 + random() / 2);
-}
 
 export interface CircuitOptions {
   clock: Clock;

@@ -1,5 +1,4 @@
-import type { Clock } from '../clock.js';
-import { scatter, type Random } from './circuit.js';
+import { scatter, type Clock, type Random } from '../clock.js';
 
 /** Longest waits before a server that could not be started is tried again, milliseconds; then it waits for a request. */
 const WAITS = [1000, 2000, 4000, 8000, 16_000];

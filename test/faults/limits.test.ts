@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { chownSync, readFileSync, readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { eventsOf, RawClient, textOf } from '../support/client.js';
@@ -51,6 +51,71 @@ linux(
       await next.delete();
     }
     tell('64 descriptors, 120 connections', { times, 'fewest answered at once': least });
+  },
+);
+
+/** A user that has no other processes here. */
+const NOBODY = 65_533;
+
+const asRoot = test.runIf(process.platform === 'linux' && process.getuid?.() === 0);
+
+asRoot(
+  'while the system can start no process, calls wait and then say why; when it can again, they are served',
+  { timeout: 120_000 },
+  async () => {
+    using folder = new TemporaryFolder();
+    for (const path of [folder.path, folder.file('mcp-proxy.yaml', '')]) chownSync(path, NOBODY, NOBODY);
+    const config = { servers: { counter: local('counter'), other: local('counter') } };
+    await using proxy = await ProxyProcess.start(folder, config, { args: ['--no-keeper'], uid: NOBODY });
+    const client = await RawClient.open(proxy.url);
+    expect(await client.text('counter__increment')).toBe('1');
+    const limit = (most: number) =>
+      execFileSync('prlimit', ['--pid', String(proxy.pid), `--nproc=${most}:`], { uid: NOBODY, gid: NOBODY });
+    const times = rounds(10);
+    for (let time = 0; time < times; time++) {
+      const next = await RawClient.open(proxy.url);
+      const before = proxy.stderr.split('EAGAIN').length;
+      limit(1);
+      const answers = Array.from({ length: 10 }, () => next.text('counter__increment'));
+      await until(() => proxy.stderr.split('EAGAIN').length > before);
+      expect(await client.text('counter__increment')).toBe(String(time + 2)); // who has a server goes on
+      limit(4096);
+      expect((await Promise.all(answers)).map(Number).sort((a, b) => a - b)).toEqual(
+        Array.from({ length: 10 }, (_, number) => number + 1),
+      );
+      await next.delete();
+    }
+    limit(1);
+    const last = await RawClient.open(proxy.url);
+    expect(await last.text('other__increment')).toMatch(/EAGAIN.*no room for another process/s);
+    limit(4096);
+    expect(proxy.process.exitCode).toBe(null);
+    tell('no process can be started', { times });
+  },
+);
+
+linux(
+  'a server that cannot be started for want of descriptors ends nothing else, and starts when there are some',
+  { timeout: 60_000 },
+  async () => {
+    using folder = new TemporaryFolder();
+    const config = { servers: { counter: local('counter') } };
+    await using proxy = await ProxyProcess.start(folder, config, { args: ['--no-keeper'] });
+    const client = await RawClient.open(proxy.url);
+    expect(await client.text('increment')).toBe('1');
+    const next = await RawClient.open(proxy.url);
+    const limit = (most: number) =>
+      execFileSync('prlimit', ['--pid', String(proxy.pid), `--nofile=${most}:`]);
+    // Room for one more connection, and not for a process with its three pipes.
+    const open = new Set(readdirSync(`/proc/${proxy.pid}/fd`).map(Number));
+    let [most, free] = [0, 0];
+    for (; free < 2; most++) if (!open.has(most)) free += 1;
+    limit(most);
+    const answer = next.text('increment');
+    await until(() => proxy.stderr.includes('EMFILE'));
+    limit(4096);
+    expect(await answer).toBe('1');
+    expect(await client.text('increment')).toBe('2');
   },
 );
 

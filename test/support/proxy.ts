@@ -36,6 +36,8 @@ export interface ProxyProcessOptions {
   /** Arguments besides `serve --config FILE --http 127.0.0.1:0`. */
   args?: string[];
   env?: Record<string, string>;
+  /** Runs as that user. */
+  uid?: number;
 }
 
 /** The whole proxy as a process of its own, over HTTP. */
@@ -60,13 +62,17 @@ export class ProxyProcess {
   static async start(
     folder: TemporaryFolder,
     config: Record<string, unknown>,
-    { args = [], env = {} }: ProxyProcessOptions = {},
+    { args = [], env = {}, uid }: ProxyProcessOptions = {},
   ): Promise<ProxyProcess> {
     const file = folder.file('mcp-proxy.yaml', JSON.stringify({ store: './store.db', ...config }));
     const child = spawn(
       process.execPath,
       [CLI, 'serve', '--config', file, '--http', '127.0.0.1:0', ...args],
-      { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } },
+      {
+        stdio: ['ignore', 'ignore', 'pipe'],
+        env: { ...process.env, ...env },
+        ...(uid === undefined ? {} : { uid, gid: uid }),
+      },
     );
     const output = { text: '' };
     const url = await new Promise<string>((resolve, reject) => {

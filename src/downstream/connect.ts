@@ -9,7 +9,6 @@ import { HttpTransport } from './http.js';
 import { adoptLegacy, connectLegacy } from './legacy.js';
 import { ModernHttpTransport } from './modern-http.js';
 import { connectModern } from './modern.js';
-import { patient } from './patience.js';
 import { spawnHere, type Spawn } from './process.js';
 import { RemoteNotes, type Remember } from './remote-session.js';
 import { SseTransport } from './sse.js';
@@ -46,9 +45,8 @@ export interface Lent {
 export function createConnect(
   clock: Clock,
   register: ProcessRegister,
-  { spawn: startOne = spawnHere, remember = () => {} }: Lent = {},
+  { spawn = spawnHere, remember = () => {} }: Lent = {},
 ): Connect {
-  const spawn = patient(startOne, clock);
   return (config, context) => {
     const { name: server, timeouts } = config;
     const attempt: Try = async (transport, handshake, timeout = timeouts.start) => {

@@ -17,7 +17,7 @@ function started(): ServerProcess {
     stdout: new PassThrough(),
     stderr: new PassThrough(),
     exited: new Promise(() => {}),
-    label: () => {},
+    remember: () => {},
     forget: () => {},
   };
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { authSchema } from './auth.js';
 import { companions, toCompanions, type CompanionConfig } from './companions.js';
 import { checkRecovery, recovery, type RecoveryConfig } from './recovery.js';
+import { sessions, type SessionsConfig } from './sessions.js';
 import { confusedNames, tools } from './tools.js';
 import { count, duration, size } from './units.js';
 import { clientsSchema, type HintConfig } from './clients.js';
@@ -32,78 +33,6 @@ const listen = z.strictObject({
   maxBody: size()
     .default(4 * 1024 ** 2)
     .describe('Largest request body; more gets 413.'),
-});
-
-const sessions = z.strictObject({
-  ttl: duration()
-    .default(1_800_000)
-    .describe('Idle time after which a session is paused and its servers stopped.'),
-  onTimeout: z.enum(['pause', 'close']).default('pause').describe('What happens then.'),
-  maxAge: duration().optional().describe('Age at which a session is closed, whether it is used or not.'),
-  retention: duration()
-    .default(604_800_000)
-    .describe('Time after the last use at which a session is deleted.'),
-  max: count(1)
-    .default(1000)
-    .describe('Sessions with running servers; beyond it the longest idle one is paused.'),
-  maxPerPrincipal: count(1).default(100).describe('The same for the sessions of one principal.'),
-  maxKept: count(1)
-    .default(10_000)
-    .describe(
-      'Sessions kept of one principal, with servers or without; beyond it the longest unused go: first closed ones, then those without name and servers.',
-    ),
-  maxCalls: count(1).default(1000).describe('Requests under way in one session; more get an error (429).'),
-  maxQuestions: count(1)
-    .default(100)
-    .describe('Questions of one server that wait for a client; more get an error.'),
-  unidentified: z
-    .enum(['auto', 'new', 'principal', 'reject'])
-    .default('auto')
-    .describe(
-      'What a client gets that names no session. auto: new where it keeps a session id (before 2026-07-28), else principal. ' +
-        'new: a session of its own, or one for the call alone. principal: the one named default. reject: an error.',
-    ),
-  tools: z
-    .boolean()
-    .default(false)
-    .describe('Offers the session_* tools and session:// resources to models.'),
-  state: z
-    .record(z.string(), z.json())
-    .default({})
-    .describe('State of a new session; app: and user: keys too.'),
-  stateTtl: z
-    .strictObject({
-      app: duration().optional().describe('app: keys.'),
-      user: duration().optional().describe('user: keys.'),
-      session: duration().optional().describe('Keys without a prefix.'),
-    })
-    .default({})
-    .describe('Time after its last change at which a value is deleted, by level; without it, never.'),
-  outbox: z
-    .strictObject({
-      messages: count(1).default(1000).describe('Messages.'),
-      bytes: size()
-        .default(64 * 1024 ** 2)
-        .describe('Their size.'),
-      age: duration().default(3_600_000).describe('Time since a message was sent.'),
-    })
-    .prefault({})
-    .describe(
-      'What is kept of a stream for a client that comes back; beyond it the oldest messages go. A client that is ' +
-        'connected and only reads slowly loses nothing before ten times as much.',
-    ),
-  events: z
-    .strictObject({
-      keep: count(1).default(1000).describe('Events kept of a session.'),
-      arguments: z.boolean().default(true).describe('Records the arguments of tool calls, redacted.'),
-      redact: strings
-        .default([])
-        .describe('Names of arguments whose values are not recorded, besides those that look like secrets.'),
-      redactPatterns: strings
-        .default([])
-        .describe('Regular expressions; what they match in a text is not recorded.'),
-    })
-    .prefault({}),
 });
 
 const daemon = z.strictObject({
@@ -243,7 +172,6 @@ export const configSchema = z
   });
 
 export type ListenConfig = z.output<typeof listen>;
-export type SessionsConfig = z.output<typeof sessions>;
 type ServerEntry = z.output<typeof server>;
 
 type CommonKeys =

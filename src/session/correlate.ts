@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Principal } from '../auth/principal.js';
-import type { SessionsConfig } from '../config/schema.js';
+import type { SessionsConfig } from '../config/sessions.js';
 import { ProxyError, asProxyError } from '../errors.js';
 import { log } from '../logger.js';
 import type { ClientProfile } from '../protocol/client.js';

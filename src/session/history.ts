@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../clock.js';
-import type { SessionsConfig } from '../config/schema.js';
+import type { SessionsConfig } from '../config/sessions.js';
 import { redact } from '../secrets.js';
 import { isFields, type Fields } from '../protocol/messages.js';
 import type { EventRow, Store } from '../store/types.js';

@@ -1,6 +1,7 @@
 import type { Principal } from '../auth/principal.js';
 import { EVERYBODY, mayUse } from './access.js';
-import type { ServerConfig, SessionsConfig } from '../config/schema.js';
+import type { ServerConfig } from '../config/schema.js';
+import type { SessionsConfig } from '../config/sessions.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import type { SessionFilter, SessionRow, SessionState } from '../store/types.js';

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import type { SessionsConfig } from '../config/schema.js';
+import type { SessionsConfig } from '../config/sessions.js';
 import type { Store, StreamHead, StreamLimits } from '../store/types.js';
 import { Outbox } from './outbox.js';
 

@@ -1,4 +1,4 @@
-import type { SessionsConfig } from '../config/schema.js';
+import type { SessionsConfig } from '../config/sessions.js';
 import { ProxyError, asProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import { isFields, type Fields, type Notification, type Outcome } from '../protocol/messages.js';

@@ -1,5 +1,6 @@
 import type { Message } from '../../src/protocol/messages.js';
-import { configSchema, type SessionsConfig } from '../../src/config/schema.js';
+import { configSchema } from '../../src/config/schema.js';
+import type { SessionsConfig } from '../../src/config/sessions.js';
 import type { Outbox, Reader } from '../../src/session/outbox.js';
 import { Outboxes } from '../../src/session/outboxes.js';
 import type { Store } from '../../src/store/types.js';

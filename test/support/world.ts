@@ -1,6 +1,7 @@
 import type { Principal } from '../../src/auth/principal.js';
 import { Catalog } from '../../src/catalog/catalog.js';
-import { configSchema, type SessionsConfig } from '../../src/config/schema.js';
+import { configSchema } from '../../src/config/schema.js';
+import type { SessionsConfig } from '../../src/config/sessions.js';
 import type { ConnectContext } from '../../src/downstream/types.js';
 import type { ProxyError } from '../../src/errors.js';
 import type { Fields, Id, Notification, Outcome } from '../../src/protocol/messages.js';

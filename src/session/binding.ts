@@ -65,7 +65,7 @@ export class Binding {
       config,
       memory: () => (this.pid === undefined ? undefined : memoryOf?.(this.pid)),
       busy: () => !this.live || this.#turns.busy || (this.#live?.calls.size ?? 0) > 0,
-      save: () => this.#save(),
+      save: () => this.save(),
       replace: (reason) => void this.#giveUp(this.#live, reason, true),
     });
     this.lastEnd = row ? (row.ended ?? 'ended with the proxy, which was restarted') : undefined;
@@ -223,8 +223,8 @@ export class Binding {
     void this.#giveUp(this.#live, reason, false);
   }
 
-  /** What calls left unsaved. */
-  async #save(): Promise<void> {
+  /** Saves what calls left unsaved. */
+  async save(): Promise<void> {
     await this.#inTurn(async () => {
       if (this.live && this.#checkpoints.dirty) await this.#checkpoints.save(true);
     });

@@ -13,6 +13,7 @@ import { Redactor } from './history.js';
 import type { Hooks } from './hooks.js';
 import { checkName, newSessionId } from './ids.js';
 import { Outboxes } from './outboxes.js';
+import { inherit } from './inherit.js';
 import { inUse } from './refusals.js';
 import type { Router } from './router.js';
 import { Session } from './session.js';
@@ -168,6 +169,11 @@ export class SessionManager {
       .byAlias(alias)
       .map(({ session }) => this.byId(session))
       .find((session) => session && session.state !== 'closed' && this.mayUse(principal, session));
+  }
+
+  /** Gives a fork its own copy of what was saved of the servers of its source. */
+  inherit(source: Session, fork: Session): Promise<void> {
+    return inherit(this.#options, source, fork);
   }
 
   /** Whether it is the principal's own, everybody's, or shared with them. */

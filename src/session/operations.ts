@@ -1,5 +1,5 @@
 import type { Principal } from '../auth/principal.js';
-import { checkOwn, EVERYBODY } from './access.js';
+import { checkOwn, EVERYBODY, isOwn } from './access.js';
 import { ProxyError, asProxyError, type ErrorObject } from '../errors.js';
 import type { Fields } from '../protocol/messages.js';
 import type { SessionState } from '../store/types.js';
@@ -208,7 +208,10 @@ export class SessionOperations {
     return viewOf(session);
   }
 
-  /** A new session with the state and settings of this one, and none of its connections. */
+  /**
+   * A new session with the state and settings of this one, and none of its connections. Its owner gets a copy of what
+   * was saved of its servers too; a guest does not take the owner's logins away.
+   */
   async fork(who: Principal, ref: string, name?: string): Promise<SessionView> {
     const source = this.#finder.session(who, ref);
     const { servers, ttl, onTimeout } = source.settings;
@@ -220,6 +223,7 @@ export class SessionOperations {
       ...(source.principal === EVERYBODY ? { scope: 'store' as const } : {}),
     });
     fork.values.replaceOwn(source.values.own());
+    if (isOwn(who, source)) await this.#carry(source, fork);
     fork.event('forked', { from: source.id });
     return viewOf(fork);
   }
@@ -304,6 +308,16 @@ export class SessionOperations {
     }
     if (bind === true) await session.servers.start();
     return session;
+  }
+
+  async #carry(source: Session, fork: Session): Promise<void> {
+    try {
+      await this.#manager.inherit(source, fork);
+    } catch (error) {
+      await this.#manager.close(fork, ON_REQUEST);
+      await this.#manager.purge(fork.id);
+      throw error;
+    }
   }
 
   /** A session whose servers are to run: as after a request, or it would be due at once. */

@@ -45,6 +45,9 @@ export interface SessionOptions extends ServersOptions {
   retire: (session: Session) => void;
 }
 
+/** What a session is told of a server's generation. */
+type Seen = Pick<Binding, 'config' | 'generation' | 'lastEnd' | 'restored'>;
+
 /** The durable thing: what a client calls its own, whatever becomes of connections and processes. */
 export class Session implements Holder, Party {
   readonly id: string;
@@ -150,11 +153,11 @@ export class Session implements Holder, Party {
     return this.servers.configs().every((config) => this.servers.description(config) !== undefined);
   }
 
-  meet(binding: Binding): void {
+  meet(binding: Seen): void {
     if (!this.#seen.has(binding.config.name)) this.see(binding);
   }
 
-  see({ config: { name, scope }, generation, lastEnd, restored }: Binding): Loss | undefined {
+  see({ config: { name, scope }, generation, lastEnd, restored }: Seen): Loss | undefined {
     const before = this.#seen.get(name);
     if (scope === 'call' || before === generation) return undefined;
     this.#seen.set(name, generation);

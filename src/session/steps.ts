@@ -86,6 +86,19 @@ function fill(value: unknown, values: Values): unknown {
   });
 }
 
+/** All texts in a value, filled in; without those that name something that has no value. */
+export function textsOf(value: unknown, values: Values): string[] {
+  if (Array.isArray(value)) return value.flatMap((item) => textsOf(item, values));
+  if (isFields(value)) return textsOf(Object.values(value), values);
+  if (typeof value !== 'string') return [];
+  try {
+    const filled = fill(value, values);
+    return typeof filled === 'string' ? [filled] : [];
+  } catch {
+    return [];
+  }
+}
+
 /** All text of a tool's result. */
 export function textOf(result: Fields): string {
   if (!Array.isArray(result.content)) return '';

@@ -58,6 +58,17 @@ export interface CompanionConfig extends CompanionEntry {
   cwd: string;
 }
 
+/** Problems that only several keys together show. */
+export function checkCompanions(
+  { companions: beside, scope, url }: { companions: object; scope: string; url?: string | undefined },
+  wrong: (key: 'companions', message: string) => void,
+): void {
+  if (Object.keys(beside).length === 0) return;
+  if (url !== undefined) wrong('companions', 'are for local servers');
+  if (scope === 'call')
+    wrong('companions', 'have no sense in scope "call": there a server ends with its call, and they with it');
+}
+
 /** Those of one server, by name, in the order in which they are started. */
 export function toCompanions(
   entries: Readonly<Record<string, CompanionEntry>>,

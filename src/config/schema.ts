@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { authSchema } from './auth.js';
-import { companions, toCompanions, type CompanionConfig } from './companions.js';
+import { checkCompanions, companions, toCompanions, type CompanionConfig } from './companions.js';
 import { checkRecovery, recovery, type RecoveryConfig } from './recovery.js';
 import { sessions, type SessionsConfig } from './sessions.js';
 import { confusedNames, tools } from './tools.js';
@@ -122,8 +122,7 @@ const server = z
     const wrong = (key: string, message: string) =>
       context.addIssue({ code: 'custom', path: [key], message });
     checkRecovery(value, wrong);
-    if (value.scope === 'call' && Object.keys(value.companions).length > 0)
-      wrong('companions', 'have no sense in scope "call": a server that lasts for a call outlives nothing');
+    checkCompanions(value, wrong);
     if (value.command === undefined && value.url === undefined) {
       wrong('command', 'is missing: give "command" (a local server) or "url" (a remote one)');
     } else if (value.command !== undefined && value.url !== undefined) {
@@ -133,7 +132,6 @@ const server = z
       if (Object.keys(value.env).length > 0)
         wrong('env', 'is for local servers; a remote one takes "headers"');
       if (value.cwd !== undefined) wrong('cwd', 'is for local servers');
-      if (Object.keys(value.companions).length > 0) wrong('companions', 'are for local servers');
       if (value.era === 'modern' && value.transport === 'sse') wrong('era', 'cannot be modern over "sse"');
     } else if (Object.keys(value.headers).length > 0) {
       wrong('headers', 'is for remote servers; a local one takes "env"');

@@ -20,15 +20,12 @@ import {
   type Request,
 } from '../protocol/messages.js';
 import type { SentRequest } from '../store/types.js';
-import { cancelledError, restartedError, type Exchange, type Outlet } from './exchange.js';
+import { cancelledError, restartedError, type Asking, type Exchange, type Outlet } from './exchange.js';
+import { Questions } from './questions.js';
 import { TaskTokens, type Listening } from './task-tokens.js';
 
 /** Progress renews a call's time, but not for ever: so many times `timeouts.call` at most. */
 const LONGEST_CALL = 20;
-
-/** How long a client may take over an input request (people think), and over its list of roots (programs do not). */
-const ANSWER_TIMEOUT = 10 * 60_000;
-const ROOTS_TIMEOUT = 3000;
 
 /** Capability of a client without which a server's request is not put to it. */
 const NEEDED: Readonly<Record<string, string>> = {
@@ -76,14 +73,14 @@ export interface CallsOptions {
 export class Calls {
   readonly #options: CallsOptions;
   readonly #calls = new Map<Id, Call>();
-  /** Questions of the server, each with how to take it back. */
-  readonly #askings = new Map<Id, (reason: Fields) => void>();
+  readonly #questions: Questions;
   /** Answers to requests of an earlier process that nobody has taken up yet. */
   readonly #expected = new Map<Id, Promise<Outcome>>();
   readonly #taskTokens = new TaskTokens();
 
   constructor(options: CallsOptions) {
     this.#options = options;
+    this.#questions = new Questions(options.clock, (message) => this.#send(message));
     for (const id of options.expected ?? []) {
       const answer = this.#answer(id);
       answer.catch(() => {}); // told to whoever takes it up
@@ -102,8 +99,8 @@ export class Calls {
    */
   call(method: string, params: Fields | undefined, exchange?: Exchange): Promise<Outcome> {
     const { nextId, connection } = this.#options;
-    if (exchange?.cancelled) return Promise.reject(cancelledError());
     if (exchange?.sent) return this.#resume(exchange.sent, exchange);
+    if (exchange?.cancelled) return Promise.reject(cancelledError());
     const id = nextId();
     const clientToken = exchange && progressTokenOf(params);
     const sent = clientToken === undefined || !params ? params : withMeta(params, { progressToken: id });
@@ -141,13 +138,11 @@ export class Calls {
       // Nobody is there any more to answer what the server asks in it, and it must not wait for that.
       const asked = [...(this.#calls.get(id)?.asked ?? [])];
       this.#finish(id)?.reject(cancelledError());
-      for (const question of asked) this.#askings.get(question)?.(reason);
-      this.#refuseQuestions(asked, 'The client cancelled the request.');
+      for (const question of asked) {
+        this.#questions.takeBack(question, reason);
+        this.#questions.refuse(question, 'The client cancelled the request.');
+      }
     };
-  }
-
-  #refuseQuestions(questions: Id[], message: string): void {
-    for (const id of questions) this.#send({ jsonrpc: '2.0', id, error: { code: -32603, message } });
   }
 
   /** Takes up a request that an earlier process sent. */
@@ -161,8 +156,12 @@ export class Calls {
       call.clientToken = progressTokenOf(exchange.params);
       exchange.whileRunning(this.#cancelling(id));
     }
-    // Whom the client's answer would reach is gone; a server that waits for it would wait for ever.
-    this.#refuseQuestions(asked, 'The proxy was restarted while the client was asked. Ask again.');
+    for (const id of asked) {
+      const asking = exchange.outlet.asked?.(id);
+      if (call && asking) this.#wait(id, undefined, asking, call);
+      // Whom the client's answer would reach is gone; a server that waits for it would wait for ever.
+      else this.#questions.refuse(id, 'The proxy was restarted while the client was asked. Ask again.');
+    }
     return answer;
   }
 
@@ -192,7 +191,7 @@ export class Calls {
   /** Everything under way ends with `error`. */
   end(error: ProxyError): void {
     for (const id of [...this.#calls.keys()]) this.#finish(id)?.reject(error);
-    for (const takeBack of [...this.#askings.values()]) takeBack({ reason: error.message });
+    this.#questions.end({ reason: error.message });
   }
 
   get #name(): string {
@@ -239,15 +238,15 @@ export class Calls {
 
   #ask(request: Request, cause: Id | undefined): void {
     const { id, method, params } = request;
-    const reply = (outcome: Outcome) => this.#send({ jsonrpc: '2.0', id, ...outcome });
+    const reply = (outcome: Outcome) => this.#questions.answer(id, outcome);
     // Lifecycle, ping: the receiver MUST respond promptly. Whether a client is there is our affair, not the server's.
     if (method === 'ping') return reply({ result: {} });
     const { root } = this.#options;
     if (method === 'roots/list' && root !== undefined) {
       return reply({ result: { roots: [{ uri: pathToFileURL(root).href, name: 'session' }] } });
     }
-    if (this.#askings.size >= this.#options.questions) {
-      const text = `${this.#askings.size} questions of "${this.#name}" wait for an answer already (sessions.maxQuestions).`;
+    if (this.#questions.size >= this.#options.questions) {
+      const text = `${this.#questions.size} questions of "${this.#name}" wait for an answer already (sessions.maxQuestions).`;
       return reply({ error: new ProxyError('TOO_MANY_REQUESTS', text).toJsonRpc() });
     }
 
@@ -259,29 +258,15 @@ export class Calls {
       const text = `The client of this session cannot answer ${method}.`;
       return reply({ error: { code: -32601, message: text } });
     }
-    const asking = outlet.ask({ method, ...(params ? { params } : {}) }, (progress) =>
+    const asking = outlet.ask({ id, method, ...(params ? { params } : {}) }, (progress) =>
       this.#send({ jsonrpc: '2.0', method: 'notifications/progress', params: progress }),
     );
-    if (call) this.#hold(call, id);
-    const limit = method === 'roots/list' ? ROOTS_TIMEOUT : ANSWER_TIMEOUT;
-    /** @returns whether this was the first end of the question: an answer, the server's own cancellation, or time */
-    const settle = (): boolean => {
-      if (!this.#askings.delete(id)) return false;
-      stopTimer();
-      if (call) this.#release(call, id);
-      return true;
-    };
-    this.#askings.set(id, (reason) => settle() && asking.cancel(reason));
-    const stopTimer = this.#options.clock.after(limit, () => {
-      if (!settle()) return;
-      asking.cancel({ reason: 'timeout' });
-      // A client that declares roots and never lists them must not stall its own calls.
-      if (method === 'roots/list') reply({ result: { roots: [] } });
-      else this.#refuseQuestions([id], `The client did not answer within ${formatDuration(limit)}.`);
-    });
-    void asking.answer.then((outcome) => {
-      if (settle()) reply(outcome);
-    });
+    this.#wait(id, method, asking, call);
+  }
+
+  #wait(question: Id, method: string | undefined, asking: Asking, call: Call | undefined): void {
+    if (call) this.#hold(call, question);
+    this.#questions.wait(question, method, asking, () => call && this.#release(call, question));
   }
 
   /** Ends the call that needs what its client has not, where the client's revision has an answer for that. */
@@ -344,9 +329,8 @@ export class Calls {
       case 'notifications/progress':
         return this.#progress(notification);
       case 'notifications/cancelled': {
-        const takeBack = isId(params?.requestId) ? this.#askings.get(params.requestId) : undefined;
-        const { requestId: _, ...rest } = params ?? {};
-        return takeBack?.(rest);
+        const { requestId, ...rest } = params ?? {};
+        return isId(requestId) ? this.#questions.takeBack(requestId, rest) : undefined;
       }
       case 'notifications/message': {
         const outlet = this.#callOf(cause)?.exchange?.outlet;

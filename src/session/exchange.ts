@@ -1,10 +1,12 @@
 import { ProxyError, type ErrorObject } from '../errors.js';
 import type { ClientProfile } from '../protocol/client.js';
-import type { Fields, Notification, Outcome } from '../protocol/messages.js';
+import type { Fields, Id, Notification, Outcome } from '../protocol/messages.js';
 import type { SentRequest } from '../store/types.js';
 
 /** A request of a server that its client must answer: an input request. */
 export interface Asked {
+  /** The server's own id for it. */
+  id?: Id;
   method: string;
   params?: Fields;
 }
@@ -24,6 +26,8 @@ export interface Outlet {
   notify(notification: Notification): void;
   /** @param onprogress gets the params of the client's progress notifications, with the server's own token */
   ask(asked: Asked, onprogress: (params: Fields) => void): Asking;
+  /** The question of that id that was put to the client by an earlier process. */
+  asked?(id: Id): Asking | undefined;
   /** How a request ends whose server needs a capability that the client has not; without it the server is told so. */
   refuse?(capability: string): ErrorObject;
 }

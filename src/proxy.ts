@@ -100,7 +100,7 @@ export class SessionProxy {
     const folders = foldersBeside(config.store);
     if (config.store === ':memory:') this.#forget = () => rmSync(folders, { recursive: true, force: true });
     this.#catalog = new Catalog(config.servers, config.sessions.retention);
-    this.#modern = new ModernRequests(clock, this.#store);
+    this.#modern = new ModernRequests(clock, this.#store, succession?.remember);
     this.#manager = new SessionManager({
       store: this.#store,
       clock,
@@ -153,7 +153,8 @@ export class SessionProxy {
       end: (one, config) => endHeld(one, config, this.#clock, this.#register, remember),
       readable: toLegacyResult,
     });
-    await adoption.run(this.#inherited, [...held, ...remoteSessions(remembered)]);
+    const left = this.#modern.inherit(remembered);
+    await adoption.run(this.#inherited, [...held, ...remoteSessions(remembered)], left);
   }
 
   /**

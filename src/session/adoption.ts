@@ -5,7 +5,7 @@ import { log } from '../logger.js';
 import type { ClientProfile } from '../protocol/client.js';
 import { toResponse, type Fields, type Id, type Outcome } from '../protocol/messages.js';
 import type { SentRequest, Store, StreamHead } from '../store/types.js';
-import { isOf, parseLabel, type Label } from './label.js';
+import { isOf, parseLabel, waitsForAnswers, type Label } from './label.js';
 import type { Attachments } from './attachments.js';
 import { holderOf } from './bindings.js';
 import { Exchange, restartedError, type Outlet } from './exchange.js';
@@ -18,10 +18,13 @@ import type { Session } from './session.js';
 /** A server that outlived a worker, and what that worker left word of. */
 export type HeldServer = Held & { label: string };
 
-/** A request that an earlier process left without an answer. */
-interface Open {
-  stream: number;
-  head: StreamHead;
+/** A request without a stored stream, of which the edge knows from the earlier worker where it is. */
+export interface LeftRequest {
+  sent: SentRequest;
+  /** A server still has it. Resolves when it has ended. */
+  goOn(session: Session): Promise<void>;
+  /** No server has it any more. */
+  giveUp(): void;
 }
 
 /** Answers requests whose process died with them: whoever comes back for the answer gets this one. */
@@ -58,21 +61,19 @@ export class Adoption {
    * Goes on with the servers that still run and with the requests that are with them.
    * @param ids of the sessions that the earlier worker had
    */
-  async run(ids: readonly string[], held: readonly HeldServer[]): Promise<void> {
+  async run(
+    ids: readonly string[],
+    held: readonly HeldServer[],
+    left: readonly LeftRequest[],
+  ): Promise<void> {
     const open = this.#options.store.streams.unanswered();
-    const sessions: Session[] = [];
-    for (const session of ids.flatMap((id) => this.#options.manager.takeOver(id) ?? [])) {
-      session.refresh();
-      if (!session.temporary) sessions.push(session);
-      else
-        await this.#options.manager
-          .close(session, RESTARTED)
-          .then(() => this.#options.manager.purge(session.id));
-    }
+    const requests = [...open.flatMap(({ head }) => head.sent ?? []), ...left.map(({ sent }) => sent)];
+    const sessions = ids.flatMap((id) => this.#options.manager.takeOver(id) ?? []);
+    for (const session of sessions) session.refresh();
     for (const one of held) {
       const label = parseLabel(one.label);
       try {
-        if (await this.#adopt(label, one, sessions, open)) continue;
+        if (await this.#adopt(label, one, sessions, requests)) continue;
       } catch (error) {
         log.session.warn(`A server could not be taken over: ${messageOf(error)}`);
       }
@@ -82,27 +83,52 @@ export class Adoption {
       this.#options.end(one, config).catch((error: unknown) => log.session.warn(messageOf(error)));
     }
     // What no server holds is paused; its next request starts what it needs.
-    for (const session of sessions) if (!this.#going.has(session)) await session.pause(RESTARTED);
+    for (const session of sessions) if (!this.#going.has(session)) await this.#rest(session);
     const abandoned = open.filter(({ stream, head }) => !head.sent || !this.#resume(stream, head, head.sent));
     answerAbandoned(this.#options.manager.outboxes, abandoned);
+    for (const one of left) {
+      const session = this.#options.manager.byId(one.sent.session);
+      const goesOn = session && this.#expected.has(one.sent.id);
+      const over = goesOn ? one.goOn(session) : Promise.resolve(one.giveUp());
+      over
+        .then(() => (session?.temporary ? this.#rest(session) : undefined))
+        .catch((error: unknown) => log.session.warn(messageOf(error)));
+    }
   }
 
-  async #adopt(label: Label | undefined, held: Held, sessions: Session[], open: Open[]): Promise<boolean> {
+  /** Nothing of the session runs any more. */
+  async #rest(session: Session): Promise<void> {
+    const { manager } = this.#options;
+    if (!session.temporary) return session.pause(RESTARTED);
+    await manager.close(session, RESTARTED);
+    await manager.purge(session.id);
+  }
+
+  async #adopt(
+    label: Label | undefined,
+    held: Held,
+    sessions: Session[],
+    requests: SentRequest[],
+  ): Promise<boolean> {
     if (!label) return false;
     const { owner, server } = label;
     const users = sessions.filter((session) => {
       const config = session.servers.configs().find(({ name }) => name === server);
       // Of a server that the config has otherwise now, or not at all, a new one is started when it is needed.
       if (!config || holderOf(config, session) !== owner || !isOf(label, config)) return false;
+      if (session.temporary && !requests.some((sent) => sent.session === session.id)) return false;
       if (config.scope === 'session' || config.scope === 'call') return true;
       return this.#options.store.bindings.seen(session.id).some((seen) => seen.server === server);
     });
     const [config] = users.map(({ servers }) => servers.config(server));
     if (!config) return false;
-    const requests = open.flatMap(({ head: { sent } }) =>
-      sent?.server === server && users.some(({ id }) => id === sent.session) ? sent : [],
+    const own = requests.filter(
+      (sent) =>
+        sent.server === server &&
+        users.some(({ id }) => id === sent.session) &&
+        (sent.asked.length === 0 || waitsForAnswers(label)) &&
+        (config.scope !== 'call' || has(held, sent)),
     );
-    const own = config.scope === 'call' ? requests.filter((sent) => has(held, sent)) : requests;
     // One of scope call is of no use without its call; any other one while there was none after it.
     const isServer = label.companion === undefined;
     if (isServer && (config.scope === 'call' ? own.length === 0 : !this.#isLatest(label))) return false;
@@ -138,11 +164,7 @@ export class Adoption {
     session
       .request(exchange)
       .then(
-        (outcome) => {
-          const readable =
-            'result' in outcome ? { result: this.#options.readable(head.method, outcome.result) } : outcome;
-          end(outbox, head, readable, exchange.record);
-        },
+        (outcome) => end(outbox, head, this.#readable(head, outcome), exchange.record),
         (error: unknown) => {
           if (!exchange.cancelled || session.isClosed)
             return end(outbox, head, failureOf(head, asProxyError(error)), exchange.record);
@@ -153,6 +175,13 @@ export class Adoption {
       )
       .finally(ended);
     return true;
+  }
+
+  #readable(head: StreamHead, outcome: Outcome): Outcome {
+    if ('error' in outcome) return outcome;
+    // 2026-07-28: the server wants the request again, with more input. Nobody kept it.
+    if (outcome.result.resultType === 'input_required') return failureOf(head, restartedError());
+    return { result: this.#options.readable(head.method, outcome.result) };
   }
 }
 

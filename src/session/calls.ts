@@ -157,7 +157,7 @@ export class Calls {
       exchange.whileRunning(this.#cancelling(id));
     }
     for (const id of asked) {
-      const asking = exchange.outlet.asked?.(id);
+      const asking = exchange.outlet.takeUp?.(id);
       if (call && asking) this.#wait(id, undefined, asking, call);
       // Whom the client's answer would reach is gone; a server that waits for it would wait for ever.
       else this.#questions.refuse(id, 'The proxy was restarted while the client was asked. Ask again.');

@@ -27,7 +27,7 @@ export interface Outlet {
   /** @param onprogress gets the params of the client's progress notifications, with the server's own token */
   ask(asked: Asked, onprogress: (params: Fields) => void): Asking;
   /** The question of that id that was put to the client by an earlier process. */
-  asked?(id: Id): Asking | undefined;
+  takeUp?(id: Id): Asking | undefined;
   /** How a request ends whose server needs a capability that the client has not; without it the server is told so. */
   refuse?(capability: string): ErrorObject;
 }

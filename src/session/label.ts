@@ -84,6 +84,11 @@ export function parseLabel(text: string): Label | undefined {
   };
 }
 
+/** Whether a request of which the client was asked something is still with the server: a modern one ends it by asking. */
+export function waitsForAnswers({ description }: Label): boolean {
+  return eraOf(description.protocolVersion) === 'legacy';
+}
+
 /** Under which a server's description is remembered: it holds for this configuration alone. */
 export function describedKey({ name: _, ...config }: ServerConfig): string {
   return hashOf(config);

@@ -37,7 +37,7 @@ export interface Stream {
 const ROUTING = ['name', 'uri', 'ref', 'taskId'];
 
 /** What must be kept of a request's params to take its answer without them: no arguments. */
-function routingOf(params: Fields | undefined): Fields {
+export function routingOf(params: Fields | undefined): Fields {
   const progressToken = progressTokenOf(params);
   const kept = Object.fromEntries(Object.entries(params ?? {}).filter(([key]) => ROUTING.includes(key)));
   return progressToken === undefined ? kept : withMeta(kept, { progressToken });

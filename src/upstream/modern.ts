@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import type { Clock } from '../clock.js';
+import type { Remember } from '../downstream/remote-session.js';
 import { asProxyError, messageOf, ProxyError } from '../errors.js';
 import { log } from '../logger.js';
 import {
@@ -11,7 +13,9 @@ import {
 } from '../protocol/messages.js';
 import { MODERN_VERSION } from '../protocol/eras.js';
 import { completed, envelopeOf, isLogged, isRemoved, type Envelope } from '../protocol/modern.js';
-import { Exchange, silent, type Asked, type Outlet } from '../session/exchange.js';
+import type { LeftRequest } from '../session/adoption.js';
+import { Exchange, restartedError, silent, type Asked, type Outlet } from '../session/exchange.js';
+import { asToolResult } from '../session/loss.js';
 import type { Target } from '../session/correlate.js';
 import type { Session } from '../session/session.js';
 import type { Store } from '../store/types.js';
@@ -24,7 +28,8 @@ import {
   type Told,
 } from './held.js';
 import { meetServers } from './introduce.js';
-import type { Answer } from './legacy.js';
+import { takeLeftCalls, type LeftCall } from './left-calls.js';
+import { routingOf, type Answer } from './legacy.js';
 import { Listen } from './listen.js';
 
 /** Legacy: a server asks for a visit to a URL by this error. 2026-07-28 asks for input instead, then for the call again. */
@@ -45,8 +50,17 @@ export interface Running {
 export class ModernRequests {
   readonly #held: HeldCalls;
 
-  constructor(clock: Clock, store: Store) {
-    this.#held = new HeldCalls(clock, store);
+  constructor(clock: Clock, store: Store, remember: Remember = () => {}) {
+    this.#held = new HeldCalls(clock, store, remember);
+  }
+
+  /** Takes the calls that an earlier worker left under way. */
+  inherit(remembered: ReadonlyMap<string, string>): LeftRequest[] {
+    return takeLeftCalls(remembered, this.#held.remember).map((left) => ({
+      sent: left.sent,
+      goOn: (session) => this.#goOn(left, session),
+      giveUp: () => this.#giveUp(left),
+    }));
   }
 
   /** The proxy stops: nobody could take the answer of a call whose client is away. */
@@ -89,6 +103,7 @@ export class ModernRequests {
   #call(request: Request, envelope: Envelope, principal: string, target: Target): HeldCall {
     const { method, params } = request;
     const owned = { principal, session: target.key, request: fingerprint(request) };
+    const facts = { owned, method, envelope };
     const held = this.#held.take(params, owned);
     if (held) {
       held.answer(isFields(params?.inputResponses) ? params.inputResponses : {});
@@ -96,9 +111,9 @@ export class ModernRequests {
     }
     let exchange: Exchange | undefined;
     let given = false;
-    const call = new HeldCall(this.#held, owned, () => {
+    const call = new HeldCall(this.#held, facts, () => {
       given = true;
-      exchange?.cancel({ reason: 'The client has gone.' });
+      exchange?.cancel(GONE);
     });
     let serverInfo: unknown;
     const run = async (session: Session): Promise<Outcome> => {
@@ -107,8 +122,10 @@ export class ModernRequests {
       for (;;) {
         exchange = new Exchange(method, withBareState(params), outletOf(call, session, envelope), principal);
         exchange.use = target.use;
+        noteOn(call, exchange, session);
         if (given) exchange.cancel({});
         const outcome = await session.request(exchange);
+        call.sentTo(undefined);
         const visits = visitsOf(outcome);
         if (!visits) return outcome;
         const answers = await Promise.all(
@@ -125,12 +142,51 @@ export class ModernRequests {
       .catch((error: unknown) => log.upstream.error({ err: error }, messageOf(error)));
     return call;
   }
+
+  /** Goes on with a call whose client is away; of one whose client was here, the connection broke: it is cancelled. */
+  async #goOn(left: LeftCall, session: Session): Promise<void> {
+    const { owned, method, envelope, sent, state } = left;
+    const call = new HeldCall(this.#held, left, () => exchange.cancel(GONE), left);
+    const outlet = outletOf(call, session, envelope);
+    const exchange = new Exchange(method, sent.params, outlet, owned.principal);
+    exchange.sent = sent;
+    call.sentTo(sent);
+    noteOn(call, exchange, session);
+    if (state === undefined) call.abandon();
+    else this.#held.put(call, state);
+    const { serverInfo } = session.describe();
+    const outcome = await session
+      .request(exchange)
+      .catch((error: unknown) => ({ error: asProxyError(error).toJsonRpc() }));
+    call.finish(translated(method, outcome, serverInfo), exchange.record);
+  }
+
+  /** The server of the call is gone: its client is told so when it comes back. */
+  #giveUp(left: LeftCall): void {
+    if (left.state === undefined) return;
+    const call = new HeldCall(this.#held, left, () => {});
+    call.finish(translated(left.method, asToolResult(restartedError()), undefined), undefined);
+    this.#held.put(call, left.state);
+  }
+}
+
+const GONE = { reason: 'The client has gone.' };
+
+/** Has the call know where its request is. */
+function noteOn(call: HeldCall, exchange: Exchange, session: Session): void {
+  exchange.note = (sent) => {
+    const { params, principal } = exchange;
+    call.sentTo({ ...sent, session: session.id, principal, params: routingOf(params) });
+    return undefined;
+  };
 }
 
 /** What makes a retry the same request: all but the answers it brings and what describes the client. */
 function fingerprint({ method, params = {} }: Request): string {
   const { inputResponses: _answers, requestState: _state, _meta, ...rest } = params;
-  return JSON.stringify([method, rest]);
+  return createHash('sha256')
+    .update(JSON.stringify([method, rest]))
+    .digest('base64url');
 }
 
 function outletOf(call: HeldCall, session: Session, { client, logLevel }: Envelope): Outlet {
@@ -138,6 +194,7 @@ function outletOf(call: HeldCall, session: Session, { client, logLevel }: Envelo
     client,
     connected: true,
     ask: (asked) => call.ask(withoutToken(asked)),
+    takeUp: (id) => call.takeUp(id),
     refuse: (capability) => {
       const text = `The server needs the client capability "${capability}", which this request does not declare.`;
       const details = { requiredCapabilities: { [capability]: {} } };

@@ -111,6 +111,8 @@ export class Session implements Holder, Party {
     try {
       if (expired) await this.timeOut();
       if (this.inFlight > maxCalls) throw full(this, maxCalls);
+      // What an earlier process sent has taken place.
+      if (isTool && !exchange.sent) this.#options.store.demandWritable();
       const dispatch = () => this.#dispatcher.dispatch(exchange);
       const outcome = await this.#hooks.request(exchange, this.meta(), dispatch);
       if (isTool) this.#recordCall(exchange, begun, { ok: !isFailure(outcome) });
@@ -119,7 +121,9 @@ export class Session implements Holder, Party {
       // Cancelled before it was sent: that the server is gone meanwhile is no news to anybody.
       const error = exchange.cancelled ? cancelledError() : asProxyError(thrown);
       if (error.code === 'INTERNAL') log.session.error({ session: this.id, err: thrown }, error.message);
-      if (isTool) this.#recordCall(exchange, begun, { ok: false, error: error.code });
+      // What failed because nothing can be written is not written down.
+      if (isTool && error.code !== 'STORE_FAILED')
+        this.#recordCall(exchange, begun, { ok: false, error: error.code });
       if (error.code === 'CALL_CANCELLED') {
         if (exchange.record) this.#write(exchange.record); // no response takes it along
         throw error;

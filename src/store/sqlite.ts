@@ -6,6 +6,7 @@ import { log } from '../logger.js';
 import { checkpointTable } from './checkpoints.js';
 import { migrate } from './migrations.js';
 import { eventTable } from './events.js';
+import { Health } from './health.js';
 import { processTable } from './processes.js';
 import { attachmentTable, bindingTable, hintTable, serverTable, sessionTable } from './sessions.js';
 import { shareTable, snapshotTable, stateTable } from './state.js';
@@ -143,7 +144,7 @@ function told(failure: unknown, file: string): ProxyError {
 }
 
 /** The same table, whose failures say what to do. */
-function telling<Table extends object>(table: Table, file: string): Table {
+function telling<Table extends object>(table: Table, tell: (error: unknown) => ProxyError): Table {
   return new Proxy(table, {
     get: (target, name) => {
       const method: unknown = Reflect.get(target, name);
@@ -152,12 +153,16 @@ function telling<Table extends object>(table: Table, file: string): Table {
         try {
           return Reflect.apply(method, target, args);
         } catch (error) {
-          throw told(error, file);
+          throw tell(error);
         }
       };
     },
   });
 }
+
+/** A stream that no request has: a probe is written there. */
+const PROBE = 0;
+const PROBE_TEXT = 'x'.repeat(16 * PAGE_SIZE);
 
 class SqliteStore implements Store {
   readonly sessions;
@@ -184,6 +189,12 @@ class SqliteStore implements Store {
   #lastGroup = { size: 0, at: 0 };
   #ids = { next: 0, end: 0 };
   #synced = true;
+  readonly #health: Health;
+  readonly #told = (error: unknown): ProxyError => {
+    const failure = told(error, this.#file);
+    this.#health.failed(failure);
+    return failure;
+  };
 
   constructor(db: Database.Database, file: string) {
     this.#db = db;
@@ -197,18 +208,19 @@ class SqliteStore implements Store {
          ON CONFLICT (name) DO UPDATE SET value = CASE WHEN value > ? THEN 0 ELSE value END + ? RETURNING value`,
       )
       .pluck();
-    this.sessions = telling(sessionTable(db), file);
-    this.attachments = telling(attachmentTable(db), file);
-    this.bindings = telling(bindingTable(db), file);
-    this.streams = telling(streamTable(db), file);
-    this.events = telling(eventTable(db), file);
-    this.state = telling(stateTable(db), file);
-    this.snapshots = telling(snapshotTable(db), file);
-    this.shares = telling(shareTable(db), file);
-    this.hints = telling(hintTable(db), file);
-    this.servers = telling(serverTable(db), file);
-    this.checkpoints = telling(checkpointTable(db), file);
-    this.processes = telling(processTable(db), file);
+    this.#health = new Health(() => this.#probe());
+    this.sessions = telling(sessionTable(db), this.#told);
+    this.attachments = telling(attachmentTable(db), this.#told);
+    this.bindings = telling(bindingTable(db), this.#told);
+    this.streams = telling(streamTable(db), this.#told);
+    this.events = telling(eventTable(db), this.#told);
+    this.state = telling(stateTable(db), this.#told);
+    this.snapshots = telling(snapshotTable(db), this.#told);
+    this.shares = telling(shareTable(db), this.#told);
+    this.hints = telling(hintTable(db), this.#told);
+    this.servers = telling(serverTable(db), this.#told);
+    this.checkpoints = telling(checkpointTable(db), this.#told);
+    this.processes = telling(processTable(db), this.#told);
   }
 
   write(job: () => void, lasts: 'disk' | 'process' = 'disk'): Promise<void> {
@@ -225,6 +237,10 @@ class SqliteStore implements Store {
       if (size > 1 && performance.now() - at < GROUP_INTERVAL) setTimeout(run, GROUP_INTERVAL);
       else setImmediate(run);
     });
+  }
+
+  demandWritable(): void {
+    this.#health.check();
   }
 
   nextId(): number {
@@ -255,8 +271,15 @@ class SqliteStore implements Store {
     try {
       return this.#reserve.get(ID_BLOCK, ID_LIMIT, ID_BLOCK) ?? ID_BLOCK;
     } catch (error) {
-      throw told(error, this.#file);
+      throw this.#told(error);
     }
+  }
+
+  /** More than a page, so that the next few writes have room as well. */
+  #probe(): void {
+    this.streams.delete([PROBE]);
+    this.streams.append(PROBE, 1, PROBE_TEXT, true, 0);
+    this.streams.delete([PROBE]);
   }
 
   #flush(): void {
@@ -268,7 +291,7 @@ class SqliteStore implements Store {
     if (failure === undefined) {
       for (const write of writes) write.resolve();
     } else if (writes.length === 1) {
-      const error = told(failure, this.#file);
+      const error = this.#told(failure);
       log.store.error({ file: this.#file }, `A write to the store failed: ${messageOf(error.cause)}`);
       writes[0]?.reject(error);
     } else {

@@ -11,6 +11,12 @@ export interface Store {
    * @param lasts `process`: it need outlive this process alone, and not a loss of power, which costs no sync to disk
    */
   write(job: () => void, lasts?: 'disk' | 'process'): Promise<void>;
+  /**
+   * Refuses what could not be recorded: while writes fail for want of space, or because the disk fails. Now and then it
+   * tries whether they still do.
+   * @throws {ProxyError} STORE_FAILED
+   */
+  demandWritable(): void;
   /** A number below 2^31 that no other call of this store, also of another process, was given lately. */
   nextId(): number;
   readonly sessions: SessionTable;

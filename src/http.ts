@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { AddressInfo, ListenOptions } from 'node:net';
-import { API_PATH } from './admin/api-path.js';
+import { API_PATH, LOCAL_MCP_PATH } from './admin/api-path.js';
 import { Api, refuse } from './admin/api.js';
 import type { Door } from './admin/door.js';
 import { createAuthenticate, createLocalAuthenticate, isAuthenticated } from './auth/authenticate.js';
@@ -25,9 +25,6 @@ const bindHere: Bind = (server, address) =>
     server.once('error', reject);
     server.listen(address, () => resolve(server.address()));
   });
-
-/** Path of the MCP endpoint on the socket of this machine, whatever the config says of the one on the port. */
-export const LOCAL_MCP_PATH = '/mcp';
 
 export interface HttpOptions extends Omit<StreamableOptions, 'modern' | 'maxBody'> {
   config: Config;

@@ -4,6 +4,7 @@ import { isFields } from '../protocol/messages.js';
 import { checkName } from '../session/ids.js';
 import { API_PATH } from './api-path.js';
 import type { failure } from './schemas.js';
+import { fetchOver, socketOf, type Fetch } from './socket-fetch.js';
 
 export interface RemoteDoorOptions {
   /** Sent as `Authorization: Bearer`. */
@@ -25,12 +26,20 @@ interface Asked {
 /** Requests to the HTTP API of a proxy; failures are the ProxyErrors that its door threw. */
 export class ApiClient {
   readonly #base: string;
+  readonly #where: string;
+  readonly #fetch: Fetch;
   readonly #headers: Record<string, string>;
 
-  /** @param url of the proxy, of its MCP endpoint or of the API itself */
+  /** @param url of the proxy, of its MCP endpoint or of the API itself; or `unix:PATH`, its socket on this machine */
   constructor(url: string, { token }: RemoteDoorOptions) {
+    const socket = socketOf(url);
     const own = url.indexOf(API_PATH);
-    this.#base = (own < 0 ? url : url.slice(0, own)).replace(/(\/mcp)?\/*$/, '') + API_PATH;
+    this.#base =
+      (socket === undefined
+        ? (own < 0 ? url : url.slice(0, own)).replace(/(\/mcp)?\/*$/, '')
+        : 'http://localhost') + API_PATH;
+    this.#where = socket === undefined ? this.#base : url;
+    this.#fetch = socket === undefined ? fetch : fetchOver(socket);
     this.#headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
   }
 
@@ -47,7 +56,7 @@ export class ApiClient {
     const url = `${this.#base}/${path.map(toSegment).join('/')}${toSearch(query)}`;
     let response: Response;
     try {
-      response = await fetch(url, {
+      response = await this.#fetch(url, {
         method,
         redirect: 'error',
         headers: {
@@ -83,7 +92,7 @@ export class ApiClient {
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
     return new ProxyError(
       'SERVER_UNAVAILABLE',
-      `No proxy answers at ${this.#base}: ${messageOf(cause)}. Start it (mcp-session-proxy --http), or check the URL.`,
+      `No proxy answers at ${this.#where}: ${messageOf(cause)}. Start it (mcp-session-proxy --http), or check the URL.`,
       { cause: error },
     );
   }
@@ -91,7 +100,7 @@ export class ApiClient {
   #strange({ url }: Response, what: string): ProxyError {
     return new ProxyError(
       'SERVER_UNAVAILABLE',
-      `What answers at ${url} does not speak as this version of mcp-session-proxy does (${what}). Check the URL.`,
+      `What answers at ${url || this.#where} does not speak as this version of mcp-session-proxy does (${what}). Check the URL.`,
     );
   }
 }

@@ -17,7 +17,7 @@ export type { RemoteDoorOptions } from './client-http.js';
  * await using door = remoteDoor('http://127.0.0.1:8808', { token });
  * const { id } = await door.create({ name: 'research' });
  *
- * @param url of the proxy, with the path it has on its host if it has one
+ * @param url of the proxy, with the path it has on its host if it has one; or `unix:PATH`, its socket on this machine
  */
 export function remoteDoor(url: string, options: RemoteDoorOptions = {}): Door {
   const client = new ApiClient(url, options);

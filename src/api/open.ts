@@ -1,7 +1,8 @@
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
-import { mcpEndpoint } from '../admin/api-path.js';
+import { LOCAL_MCP_PATH, mcpEndpoint } from '../admin/api-path.js';
 import { remoteDoor } from '../admin/client.js';
+import { fetchOver, socketOf } from '../admin/socket-fetch.js';
 import type { Door } from '../admin/door.js';
 import { LOCAL_PRINCIPAL } from '../auth/principal.js';
 import { systemClock, type Clock } from '../clock.js';
@@ -71,11 +72,13 @@ export interface ConnectOptions {
  * await using proxy = connectProxy('http://127.0.0.1:8808', { token: process.env.PROXY_TOKEN });
  * const session = await proxy.forAgent().getOrCreate('research');
  *
- * @param url of the proxy or of its MCP endpoint
+ * @param url of the proxy or of its MCP endpoint; or `unix:PATH`, its socket on this machine, which `status` tells
  */
 export function connectProxy(url: string, { token, endpoint }: ConnectOptions = {}): ProxyHandle {
-  const mcp = endpoint ?? mcpEndpoint(url);
-  return new ProxyHandle(remoteLink(remoteDoor(url, token === undefined ? {} : { token }), mcp, token));
+  const socket = socketOf(url);
+  const mcp = endpoint ?? (socket === undefined ? mcpEndpoint(url) : `http://localhost${LOCAL_MCP_PATH}`);
+  const door = remoteDoor(url, token === undefined ? {} : { token });
+  return new ProxyHandle(remoteLink(door, mcp, token, socket));
 }
 
 function readConfig(config: Config | ConfigInput): Config {
@@ -98,17 +101,21 @@ function localLink(proxy: SessionProxy, clock: Clock, endpoint: string | undefin
   };
 }
 
-function remoteLink(door: Door, endpoint: string, token: string | undefined): Link {
+function remoteLink(door: Door, endpoint: string, token: string | undefined, socket?: string): Link {
   const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
   return {
     clock: systemClock,
-    endpoint,
+    // An address is for clients that speak HTTP over a port.
+    endpoint: socket === undefined ? endpoint : undefined,
     guest: undefined,
     door,
     // The token's principal owns them all: their names tell the agents apart.
     doorOf: (agent): Territory => ({ door, scope: 'agent', prefix: `${agent}.` }),
     transport: (address): Transport =>
-      new StreamableHTTPClientTransport(new URL(`${endpoint}/s/${address}`), { requestInit: { headers } }),
+      new StreamableHTTPClientTransport(new URL(`${endpoint}/s/${address}`), {
+        requestInit: { headers },
+        ...(socket === undefined ? {} : { fetch: fetchOver(socket) }),
+      }),
     [Symbol.asyncDispose]: () => door[Symbol.asyncDispose](),
   };
 }

@@ -1,9 +1,12 @@
 import { existsSync } from 'node:fs';
 import { remoteDoor } from '../admin/client.js';
+import { socketOf } from '../admin/socket-fetch.js';
 import type { Door } from '../admin/door.js';
+import { stateFolderOf } from '../config/places.js';
 import type { Config } from '../config/schema.js';
 import { isRunning } from '../downstream/process-mark.js';
 import { ProxyError } from '../errors.js';
+import { isThere, socketIn } from '../keeper/find-daemon.js';
 import { openSqliteStore } from '../store/sqlite.js';
 
 /** A process that uses the store and has no URL may be starting, or a command like this one: it gets this long, ms. */
@@ -34,13 +37,23 @@ export async function reachDoor(
 }
 
 /**
- * The MCP endpoint of the proxy that serves a config now.
+ * The MCP endpoint of the proxy that serves a config now, for clients that speak HTTP over a port.
  * @throws {ProxyError} SERVER_UNAVAILABLE when none does; CONFIG_INVALID, INVALID_PARAMS, STORE_FAILED
  */
 export async function reachEndpoint(config: Config): Promise<string> {
   const url = await urlOf(config);
   if (url === undefined) throw notRunning(config);
-  return `${url}${config.listen.path}`;
+  if (socketOf(url) === undefined) return `${url}${config.listen.path}`;
+  throw noAddress();
+}
+
+/** Of a proxy that is reached by its socket alone. */
+export function noAddress(): ProxyError {
+  return new ProxyError(
+    'SERVER_UNAVAILABLE',
+    'The daemon of this config listens on no port, so there is no address for other clients. End it ' +
+      '(mcp-session-proxy stop) and start one that does: mcp-session-proxy --http.',
+  );
 }
 
 function notRunning({ store }: Config): ProxyError {
@@ -53,6 +66,8 @@ function notRunning({ store }: Config): ProxyError {
 /** The URL of the proxy that runs on the store of a config. */
 async function urlOf({ file, store }: Config): Promise<string | undefined> {
   if (store === ':memory:') {
+    const folder = stateFolderOf(file);
+    if (await isThere(folder)) return `unix:${socketIn(folder)}`;
     throw new ProxyError(
       'CONFIG_INVALID',
       `The config ${file} keeps its sessions in memory (store: ":memory:"): name the proxy that has them with --url.`,
@@ -78,8 +93,8 @@ async function urlOfLive(file: string): Promise<string | undefined> {
       if (Date.now() > end) {
         throw new ProxyError(
           'SERVER_UNAVAILABLE',
-          `The process ${silent.mark.pid} uses the store ${file} and has no URL, as a proxy that serves stdio alone. ` +
-            'Wait for its end, or have it serve HTTP as well: mcp-session-proxy --stdio --http.',
+          `The process ${silent.mark.pid} uses the store ${file} and has no URL, as a proxy that serves stdio in one process. ` +
+            'Wait for its end, or start it without --no-daemon.',
         );
       }
       await new Promise((resolve) => setTimeout(resolve, POLL));

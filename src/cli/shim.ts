@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
+import { LOCAL_MCP_PATH } from '../admin/api-path.js';
 import { findConfigFile, stateFolderOf } from '../config/places.js';
 import { Carrier } from '../keeper/carrier.js';
 import { socketIn, startDaemon } from '../keeper/find-daemon.js';
@@ -33,7 +34,7 @@ export async function runShim({ config, session, http, logLevel }: ServeOptions)
     },
   });
   const name = session ?? `stdio-${randomBytes(6).toString('hex')}`;
-  const path = `/mcp/s/${encodeURIComponent(name)}`;
+  const path = `${LOCAL_MCP_PATH}/s/${encodeURIComponent(name)}`;
   const carrier = new Carrier({ wire, presence, path, output: process.stdout });
   // A client that is gone takes nothing any more; one that ends us has gone. What it asked for goes on.
   process.stdout.on('error', () => process.exit());

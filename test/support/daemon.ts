@@ -1,6 +1,8 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { stateFolderOf } from '../../src/config/places.js';
 import type { ProxyStatus } from '../../src/keeper/control-words.js';
 import { socketIn } from '../../src/keeper/find-daemon.js';
@@ -78,4 +80,15 @@ export class DaemonHouse implements AsyncDisposable {
     if (left.length > 0) throw new Error(`left behind:\n${left.join('\n')}`);
     this.folder[Symbol.dispose]();
   }
+}
+
+/** The program as it would be installed in another version, below a house's folder. @returns its command line */
+export function installation({ folder }: DaemonHouse, version: string): string {
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  const at = (path: string) => join(folder.path, `installed-${version}`, path);
+  for (const part of ['dist', 'config']) cpSync(join(root, part), at(part), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), at('node_modules'));
+  const about = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, unknown>;
+  writeFileSync(at('package.json'), JSON.stringify({ ...about, version }));
+  return at('dist/cli/main.js');
 }

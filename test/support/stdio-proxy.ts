@@ -48,11 +48,11 @@ export class PipeClient {
     return textOf(await this.request(id, 'tools/call', { name: tool, arguments: args }));
   }
 
-  async initialize(): Promise<Received> {
+  async initialize(capabilities = {}): Promise<Received> {
     const clientInfo = { name: 'pipe', version: '1' };
     return this.request('init', 'initialize', {
       protocolVersion: '2025-11-25',
-      capabilities: {},
+      capabilities,
       clientInfo,
     });
   }

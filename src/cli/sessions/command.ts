@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import { mcpEndpoint } from '../../admin/api-path.js';
 import { remoteDoor } from '../../admin/client.js';
+import { socketOf } from '../../admin/socket-fetch.js';
 import type { Door } from '../../admin/door.js';
 import { loadConfig } from '../../config/load.js';
 import { findConfigFile } from '../../config/places.js';
@@ -9,7 +10,7 @@ import { ProxyError, messageOf } from '../../errors.js';
 import { LOG_LEVELS, type LogLevel } from '../../log-levels.js';
 import { setLogLevel } from '../../logger.js';
 import { addSecrets } from '../../secrets.js';
-import { reachDoor } from '../reach.js';
+import { noAddress, reachDoor } from '../reach.js';
 
 export interface CommonOptions {
   config?: string;
@@ -148,14 +149,15 @@ async function atDoor<Value>(
   }
 }
 
-/** The MCP endpoint of the proxy at a URL, or the endpoint itself. @throws {ProxyError} CONFIG_INVALID */
+/** The MCP endpoint of the proxy at a URL, or the endpoint itself. @throws {ProxyError} CONFIG_INVALID, SERVER_UNAVAILABLE */
 export function endpointAt(url: string): string {
+  if (socketOf(url) !== undefined) throw noAddress();
   return mcpEndpoint(checkUrl(url));
 }
 
 /** The door takes the URL of the proxy and the one that `serve` prints. @throws {ProxyError} CONFIG_INVALID */
 function checkUrl(url: string): string {
-  if (URL.canParse(url) && /^https?:/.test(url)) return url;
+  if (socketOf(url) !== undefined || (URL.canParse(url) && /^https?:/.test(url))) return url;
   throw new ProxyError(
     'CONFIG_INVALID',
     `--url ${url}: expected the URL of a proxy, like http://127.0.0.1:8808.`,

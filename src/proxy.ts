@@ -111,6 +111,7 @@ export class SessionProxy {
       router: this.#catalog,
       ...driversOf(clock, this.#register, succession),
       succeeds: succession !== undefined,
+      remember: succession?.remember,
       folder: (owner) => {
         const folder = join(folders, owner);
         mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -149,6 +150,7 @@ export class SessionProxy {
       store: this.#store,
       manager: this.#manager,
       attachments: this.#attachments,
+      remembered,
       servers: this.#config.servers,
       end: (one, config) => endHeld(one, config, this.#clock, this.#register, remember),
       readable: toLegacyResult,

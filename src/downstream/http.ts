@@ -7,7 +7,7 @@ import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import { isRequest, toMessage, type Id, type Message } from '../protocol/messages.js';
 import { RemoteNotes, type Remember, type RemoteSession } from './remote-session.js';
-import type { Transport } from './types.js';
+import type { Expected, Transport } from './types.js';
 
 /** A stream that breaks is taken up again; the SDK's own default gives up after two tries. */
 const RECONNECTION = {
@@ -39,7 +39,7 @@ export interface HeldSession {
   remote: RemoteSession;
   protocolVersion?: string;
   /** Requests whose answers are waited for. */
-  expected: readonly number[];
+  expected: readonly Expected[];
 }
 
 export interface SessionOptions extends HttpOptions {
@@ -92,8 +92,12 @@ export class HttpTransport implements Transport {
     const { held } = this.#options;
     if (!held) return;
     void this.#openStream(held.remote.event);
-    for (const id of held.expected) void this.#resume(id, held.remote.calls.get(id));
-    for (const id of held.remote.calls.keys()) if (!held.expected.includes(id)) this.#giveUp(id);
+    const { remote, expected } = held;
+    for (const { id, answer } of expected) {
+      if (answer === undefined) void this.#resume(id, remote.calls.get(id));
+      else this.#notes.answered(id);
+    }
+    for (const id of remote.calls.keys()) if (!expected.some((one) => one.id === id)) this.#giveUp(id);
   }
 
   async send(message: Message): Promise<void> {

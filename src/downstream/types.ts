@@ -69,6 +69,13 @@ export type Held =
     }
   | { remote: RemoteSession };
 
+/** A request that an earlier process sent. */
+export interface Expected {
+  id: number;
+  /** Its answer, where that process got it. */
+  answer?: unknown;
+}
+
 /** What a server is started with. */
 export interface ConnectContext {
   /** Values of `${session.dir}`, `${session.id}` and `${session.name}`, by those names. */
@@ -79,5 +86,5 @@ export interface ConnectContext {
   /** The server is not wanted any more, also while it starts. */
   signal?: AbortSignal;
   /** It runs already, and an earlier process did the handshake. */
-  held?: Held & { description: Description; expected: readonly number[] };
+  held?: Held & { description: Description; expected: readonly Expected[] };
 }

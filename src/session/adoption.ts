@@ -8,7 +8,7 @@ import type { SentRequest, Store, StreamHead } from '../store/types.js';
 import { isOf, parseLabel, waitsForAnswers, type Label } from './label.js';
 import type { Attachments } from './attachments.js';
 import { holderOf } from './bindings.js';
-import { Exchange, restartedError, type Outlet } from './exchange.js';
+import { Exchange, restartedError, type Inherited, type Outlet } from './exchange.js';
 import { asToolResult } from './loss.js';
 import type { SessionManager } from './manager.js';
 import type { Outbox } from './outbox.js';
@@ -38,6 +38,8 @@ export interface AdoptionOptions {
   store: Store;
   manager: SessionManager;
   attachments: Attachments;
+  /** What the earlier worker had the keeper remember. */
+  remembered: ReadonlyMap<string, string>;
   servers: readonly ServerConfig[];
   /** Ends what nobody wants. @param config of its server, if that is still the same */
   end: (held: Held, config: ServerConfig | undefined) => Promise<void>;
@@ -66,8 +68,16 @@ export class Adoption {
     held: readonly HeldServer[],
     left: readonly LeftRequest[],
   ): Promise<void> {
-    const open = this.#options.store.streams.unanswered();
-    const requests = [...open.flatMap(({ head }) => head.sent ?? []), ...left.map(({ sent }) => sent)];
+    const arrived = this.#options.manager.outboxes.takeArrived(this.#options.remembered);
+    const open = this.#options.store.streams.unanswered().map(({ stream, head }) => {
+      const answer = arrived.get(stream);
+      const sent = head.sent && { ...head.sent, ...(answer?.id === head.sent.id ? { answer } : {}) };
+      return { stream, head, sent };
+    });
+    const requests: Inherited[] = [
+      ...open.flatMap(({ sent }) => sent ?? []),
+      ...left.map(({ sent }) => sent),
+    ];
     const sessions = ids.flatMap((id) => this.#options.manager.takeOver(id) ?? []);
     for (const session of sessions) session.refresh();
     for (const one of held) {
@@ -84,7 +94,7 @@ export class Adoption {
     }
     // What no server holds is paused; its next request starts what it needs.
     for (const session of sessions) if (!this.#going.has(session)) await this.#rest(session);
-    const abandoned = open.filter(({ stream, head }) => !head.sent || !this.#resume(stream, head, head.sent));
+    const abandoned = open.filter(({ stream, head, sent }) => !sent || !this.#resume(stream, head, sent));
     answerAbandoned(this.#options.manager.outboxes, abandoned);
     for (const one of left) {
       const session = this.#options.manager.byId(one.sent.session);
@@ -108,7 +118,7 @@ export class Adoption {
     label: Label | undefined,
     held: Held,
     sessions: Session[],
-    requests: SentRequest[],
+    requests: Inherited[],
   ): Promise<boolean> {
     if (!label) return false;
     const { owner, server } = label;
@@ -132,12 +142,12 @@ export class Adoption {
     // One of scope call is of no use without its call; any other one while there was none after it.
     const isServer = label.companion === undefined;
     if (isServer && (config.scope === 'call' ? own.length === 0 : !this.#isLatest(label))) return false;
-    const expected = isServer ? own.map(({ id }) => id) : [];
+    const expected = isServer ? own : [];
     for (const session of users) {
       await session.servers.adopt(config, held, label, expected);
       this.#going.add(session);
     }
-    for (const id of expected) this.#expected.add(id);
+    for (const { id } of expected) this.#expected.add(id);
     return true;
   }
 
@@ -147,7 +157,7 @@ export class Adoption {
   }
 
   /** Waits in the client's stead for the answer to its request. @returns false when it cannot come any more */
-  #resume(stream: number, head: StreamHead, sent: SentRequest): boolean {
+  #resume(stream: number, head: StreamHead, sent: Inherited): boolean {
     const attachment = this.#options.store.attachments.get(head.attachment);
     const session = this.#options.manager.byId(sent.session);
     if (!attachment || !session || !this.#expected.has(sent.id)) return false;
@@ -160,6 +170,7 @@ export class Adoption {
       sent.principal,
     );
     exchange.sent = sent;
+    exchange.arrived = (answer) => outbox.arrived(answer);
     const ended = this.#options.attachments.inherited(attachment.id).add(head.request, exchange);
     session
       .request(exchange)

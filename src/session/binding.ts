@@ -10,7 +10,7 @@ import { Turns } from '../turns.js';
 import { Calls } from './calls.js';
 import { Checkpoints, type Restored } from './checkpoint.js';
 import { Circuit, HEALTHY } from './circuit.js';
-import type { Exchange } from './exchange.js';
+import type { Exchange, Inherited } from './exchange.js';
 import type { BindingOptions, Starter } from './binding-options.js';
 import { eraOfLast, labelOf, labelOfCompanion, rememberDescription, type Label } from './label.js';
 import { leave, type Live } from './leave.js';
@@ -232,21 +232,21 @@ export class Binding {
 
   /**
    * Goes on with a server that an earlier process started or spoke to, in the same generation, or with a companion.
-   * @param expected ids of the requests that are with it
+   * @param sent the requests that are with it
    * @throws {ProxyError} SERVER_UNAVAILABLE
    */
-  async adopt(held: Held, { description, variables, companion }: Label, expected: number[]): Promise<void> {
+  async adopt(held: Held, { description, variables, companion }: Label, sent: Inherited[]): Promise<void> {
     if (companion !== undefined && 'process' in held)
       return this.companions?.adopt(companion, held.process, variables);
     if (this.live) return;
     this.companions?.check();
     const { connect, config } = this.#options;
-    const context = { client: PROXY_PROFILE, variables, held: { ...held, description, expected } };
+    const context = { client: PROXY_PROFILE, variables, held: { ...held, description, expected: sent } };
     const connection = await connect(config, context);
-    this.#use(connection, variables, expected);
+    this.#use(connection, variables, sent);
     this.#upkeep.begin();
     log.session.info(
-      { server: config.name, owner: this.owner, generation: this.generation, requests: expected.length },
+      { server: config.name, owner: this.owner, generation: this.generation, requests: sent.length },
       'The server goes on under a new worker.',
     );
   }
@@ -290,7 +290,7 @@ export class Binding {
     if (this.#live === live) this.#upkeep.begin();
   }
 
-  #use(connection: Connection, variables: Label['variables'], expected?: number[]): Live {
+  #use(connection: Connection, variables: Label['variables'], expected?: Inherited[]): Live {
     const { store, clock, config } = this.#options;
     const root = config.roots === 'session' ? variables['session.dir'] : undefined;
     const nextId = () => store.nextId();

@@ -2,7 +2,7 @@ import { pathToFileURL } from 'node:url';
 import type { Clock } from '../clock.js';
 import { formatDuration } from '../config/units.js';
 import type { ServerConfig } from '../config/schema.js';
-import type { Connection } from '../downstream/types.js';
+import type { Connection, Expected } from '../downstream/types.js';
 import { ProxyError, asProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import {
@@ -19,8 +19,14 @@ import {
   type Outcome,
   type Request,
 } from '../protocol/messages.js';
-import type { SentRequest } from '../store/types.js';
-import { cancelledError, restartedError, type Asking, type Exchange, type Outlet } from './exchange.js';
+import {
+  cancelledError,
+  restartedError,
+  type Asking,
+  type Exchange,
+  type Inherited,
+  type Outlet,
+} from './exchange.js';
 import { Questions } from './questions.js';
 import { TaskTokens, type Listening } from './task-tokens.js';
 
@@ -63,7 +69,7 @@ export interface CallsOptions {
   /** Folder that the server is told as its only root, whatever roots the client has. */
   root: string | undefined;
   /** Requests that an earlier process sent on this connection. */
-  expected?: readonly number[];
+  expected?: readonly Expected[];
 }
 
 /**
@@ -81,7 +87,7 @@ export class Calls {
   constructor(options: CallsOptions) {
     this.#options = options;
     this.#questions = new Questions(options.clock, (message) => this.#send(message));
-    for (const id of options.expected ?? []) {
+    for (const { id } of options.expected ?? []) {
       const answer = this.#answer(id);
       answer.catch(() => {}); // told to whoever takes it up
       this.#expected.set(id, answer);
@@ -146,7 +152,8 @@ export class Calls {
   }
 
   /** Takes up a request that an earlier process sent. */
-  #resume({ server, id, asked }: SentRequest, exchange: Exchange): Promise<Outcome> {
+  #resume(sent: Inherited, exchange: Exchange): Promise<Outcome> {
+    const { server, id, asked } = sent;
     const answer = server === this.#name ? this.#expected.get(id) : undefined;
     if (!answer) return Promise.reject(restartedError());
     this.#expected.delete(id);
@@ -162,6 +169,8 @@ export class Calls {
       // Whom the client's answer would reach is gone; a server that waits for it would wait for ever.
       else this.#questions.refuse(id, 'The proxy was restarted while the client was asked. Ask again.');
     }
+    if (sent.answer?.outcome) this.receive({ jsonrpc: '2.0', id, ...sent.answer.outcome });
+    else if (sent.answer) this.failed(id, restartedError());
     return answer;
   }
 
@@ -172,6 +181,7 @@ export class Calls {
       if (!call)
         return log.session.debug({ server: this.#name, id }, 'An answer to no request; passed over.');
       const outcome = outcomeOf(message);
+      call.exchange?.arrived?.({ id, outcome });
       this.#taskTokens.keep(id, listeningTo(call), outcome);
       call.resolve(outcome);
     } else if (isRequest(message)) {

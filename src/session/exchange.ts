@@ -11,6 +11,17 @@ export interface Asked {
   params?: Fields;
 }
 
+/** The answer of a server to the request of that id there; without its outcome where that was too large to be kept. */
+export interface Arrived {
+  id: Id;
+  outcome?: Outcome;
+}
+
+/** A request that an earlier process sent, and the answer, if it came and was not stored. */
+export interface Inherited extends SentRequest {
+  answer?: Arrived | undefined;
+}
+
 /** An input request on its way. */
 export interface Asking {
   answer: Promise<Outcome>;
@@ -60,8 +71,10 @@ export class Exchange {
   /** Notes where the request is before it goes there, so that another process could take its answer. */
   note:
     ((sent: Pick<SentRequest, 'server' | 'id' | 'pid' | 'asked'>) => Promise<void> | undefined) | undefined;
+  /** Has the next worker know an answer that is not stored yet. */
+  arrived: ((answer: Arrived) => void) | undefined;
   /** An earlier process sent it: it must not be sent again, only its answer is due. */
-  sent: SentRequest | undefined;
+  sent: Inherited | undefined;
   #cancelled: Fields | undefined;
   #stop: ((params: Fields) => void) | undefined;
 

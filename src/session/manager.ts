@@ -1,6 +1,7 @@
 import type { Principal } from '../auth/principal.js';
 import { EVERYBODY, mayUse } from './access.js';
 import type { ServerConfig } from '../config/schema.js';
+import type { Remember } from '../downstream/remote-session.js';
 import type { SessionsConfig } from '../config/sessions.js';
 import { ProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
@@ -33,6 +34,8 @@ export interface ManagerOptions extends Omit<Drivers, 'questions'> {
   instance: string;
   folder: (owner: string) => string;
   removeFolder: (owner: string) => void;
+  /** Where another worker takes over: has it know what it must. */
+  remember?: Remember | undefined;
   /** Another worker's sessions and requests are about to be taken over. */
   succeeds?: boolean;
 }
@@ -69,7 +72,7 @@ export class SessionManager {
     this.#bindings = new Bindings({ ...options, questions: options.config.maxQuestions });
     this.#redactor = new Redactor(options.config.events);
     this.answers = new Answers(options.store, options.clock);
-    this.outboxes = new Outboxes(options.store, options.clock, options.config.outbox);
+    this.outboxes = new Outboxes(options.store, options.clock, options.config.outbox, options.remember);
     if (!options.succeeds) answerAbandoned(this.outboxes);
     this.#schedule();
   }

@@ -2,6 +2,7 @@ import { log } from '../logger.js';
 import { messageOf } from '../errors.js';
 import type { Message } from '../protocol/messages.js';
 import type { SentRequest, StreamHead } from '../store/types.js';
+import type { Arrived } from './exchange.js';
 import type { Outboxes } from './outboxes.js';
 
 /** Rows taken from the store at a time when a reader catches up. */
@@ -48,6 +49,7 @@ export class Outbox {
   /** What the stream is for; undefined where only the store knows. */
   #head: StreamHead | undefined;
   #headStored: boolean;
+  #arrived = false;
 
   /** Use `Outboxes`. @param head what a new stream is for; nothing is stored of it before its first message or `keep` */
   constructor(
@@ -85,6 +87,13 @@ export class Outbox {
     return store.write(() => store.streams.open(this.stream, noted), 'process');
   }
 
+  /** The answer is here and not stored yet: the next worker is to have it, should this one die now. */
+  arrived(answer: Arrived): void {
+    if (!this.#headStored) return; // the client does not know the stream, and could not come back for it
+    this.#arrived = true;
+    this.#outboxes.arrived(this.stream, answer);
+  }
+
   /** @returns what is to be stored now, once */
   #takeHead(): StreamHead | undefined {
     if (this.#headStored) return undefined;
@@ -115,6 +124,7 @@ export class Outbox {
     });
     const deliver = () => {
       if (last) this.#ended = true;
+      if (last && this.#arrived) this.#outboxes.arrived(this.stream, undefined);
       this.#deliver(seq, data);
     };
     // A message that cannot be stored is still worth more to the client now than none at all.

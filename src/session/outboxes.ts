@@ -1,5 +1,7 @@
 import type { Clock } from '../clock.js';
+import type { Remember } from '../downstream/remote-session.js';
 import type { SessionsConfig } from '../config/sessions.js';
+import type { Arrived } from './exchange.js';
 import type { Store, StreamHead, StreamLimits } from '../store/types.js';
 import { Outbox } from './outbox.js';
 
@@ -10,6 +12,10 @@ const TRIM_PART = 10;
 /** Clients whose streams a sweep looks at. */
 const SWEPT_AT_ONCE = 500;
 
+/** Where the keeper remembers answers, and the largest it is burdened with, characters. */
+const ANSWER = 'answer ';
+const LARGEST_KEPT = 64 * 1024;
+
 /** All streams to clients, and how much is kept of each. */
 export class Outboxes {
   readonly store: Store;
@@ -17,9 +23,11 @@ export class Outboxes {
   /** Those that somebody reads just now. */
   readonly read = new Set<Outbox>();
   readonly #config: SessionsConfig['outbox'];
+  readonly #remember: Remember;
   #sweptTo = '';
 
-  constructor(store: Store, clock: Clock, config: SessionsConfig['outbox']) {
+  constructor(store: Store, clock: Clock, config: SessionsConfig['outbox'], remember: Remember = () => {}) {
+    this.#remember = remember;
     this.store = store;
     this.clock = clock;
     this.#config = config;
@@ -33,6 +41,25 @@ export class Outboxes {
   /** A stream as it stands in the store; one without messages is empty. */
   load(stream: number): Outbox {
     return new Outbox(this, stream, this.store.streams.tail(stream), undefined);
+  }
+
+  /** Has the next worker know the answer that is due on a stream; undefined when it is stored. */
+  arrived(stream: number, answer: Arrived | undefined): void {
+    const text = answer ? JSON.stringify(answer) : '';
+    const kept = text.length > LARGEST_KEPT ? JSON.stringify({ id: answer?.id }) : text;
+    this.#remember(ANSWER + stream, kept);
+  }
+
+  /** Takes the answers that an earlier worker got and did not store, by their streams. */
+  takeArrived(remembered: ReadonlyMap<string, string>): Map<number, Arrived> {
+    const taken = new Map<number, Arrived>();
+    for (const [key, text] of remembered) {
+      if (!key.startsWith(ANSWER)) continue;
+      const stream = Number(key.slice(ANSWER.length));
+      this.arrived(stream, undefined);
+      taken.set(stream, JSON.parse(text) as Arrived);
+    }
+    return taken;
   }
 
   /** What may be left of a stream now. @param times how many times as much as is configured */

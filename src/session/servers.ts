@@ -10,7 +10,7 @@ import type { Binding } from './binding.js';
 import { describedKey, type Label } from './label.js';
 import { ownerOf, type Bindings, type User } from './bindings.js';
 import type { Settings } from './dispatch.js';
-import { restartedError } from './exchange.js';
+import { restartedError, type Inherited } from './exchange.js';
 import { Recovery, type RecoveryOptions } from './recovery.js';
 import { withChange, withRoots } from './variants.js';
 
@@ -107,14 +107,14 @@ export class Servers {
 
   /**
    * Goes on with a server of the session that an earlier process started, unless another session did so already.
-   * @param expected ids of the requests that are with it
+   * @param expected the requests that are with it
    */
-  async adopt(config: ServerConfig, held: Held, label: Label, expected: number[]): Promise<void> {
+  async adopt(config: ServerConfig, held: Held, label: Label, expected: Inherited[]): Promise<void> {
     const binding = this.#options.bindings.acquire(this.#holder, config, this.#held);
     await binding.adopt(held, label, expected);
     if (config.scope === 'call') {
       this.#passing.add(binding);
-      for (const id of expected) this.#inherited.set(id, binding);
+      for (const { id } of expected) this.#inherited.set(id, binding);
     }
     this.#settle();
   }

@@ -16,7 +16,7 @@ import {
   type Response,
 } from '../protocol/messages.js';
 import { toLegacyResult } from '../protocol/translate.js';
-import type { Asked, Asking, Outlet } from '../session/exchange.js';
+import type { Arrived, Asked, Asking, Outlet } from '../session/exchange.js';
 import { Exchange } from '../session/exchange.js';
 import type { Attached } from '../session/attachments.js';
 import type { Correlator, Facts } from '../session/correlate.js';
@@ -30,6 +30,8 @@ export interface Stream {
   /** The client is served no more. */
   close?(): void;
   /** Notes where the stream's request is, before it is sent on; a promise is to be awaited first. */
+  /** Has the next worker know the answer until it is stored. */
+  readonly arrived?: ((answer: Arrived) => void) | undefined;
   readonly note?: ((sent: SentRequest) => Promise<void> | undefined) | undefined;
 }
 
@@ -120,6 +122,7 @@ export class LegacyPeer implements Outlet {
     try {
       const outcome = await target.run((session) => {
         const { note } = stream;
+        exchange.arrived = stream.arrived;
         if (note) {
           const rest = { session: session.id, principal: exchange.principal, params: routingOf(params) };
           exchange.note = (sent) => note({ ...sent, ...rest });

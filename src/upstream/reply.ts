@@ -78,6 +78,11 @@ export class Reply implements Stream {
     return succeeded && outbox ? (sent) => outbox.note(sent) : undefined;
   }
 
+  get arrived(): Stream['arrived'] {
+    const outbox = this.#outbox;
+    return outbox && this.#options.succeeded ? (answer) => outbox.arrived(answer) : undefined;
+  }
+
   /** The response; without one the answer ends empty, as for a cancelled request. */
   end({ response: message, record }: Answer): void {
     this.#ended = true;

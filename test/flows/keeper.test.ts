@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { expect, test } from 'vitest';
 import { eventsOf, RawClient, textOf } from '../support/client.js';
@@ -101,6 +103,27 @@ test('calls of a server that is started for each are answered by the process tha
     ['second', '1'],
   ]);
   await until(() => processes().length === 0);
+});
+
+const arrived = [
+  ['reaches the client', 0, /^1$/],
+  ['of more than 64 KiB is told at once to be lost', 2 ** 16, /outcome is unknown/],
+] as const;
+
+test.each(arrived)('an answer that the killed worker had read and not stored %s', async (_, size, text) => {
+  using folder = new TemporaryFolder();
+  const marker = join(folder.path, 'marker');
+  const checkpoint = { after: ['increment'], calls: [{ tool: 'save' }] };
+  const servers = { saves: local('saves-slowly', { checkpoint }, [marker]) };
+  await using proxy = await ProxyProcess.start(folder, { servers });
+  const client = await RawClient.open(proxy.url);
+  const resume = await client.begin('increment', { ms: 100, size }, 'saved');
+  // The answer has come, and waits for the state to be saved.
+  await until(() => existsSync(marker));
+  await killWorker(proxy);
+  const messages = await client.read(await client.stream(resume));
+  expect(textOf(messages.find(({ id }) => id === 'saved') ?? {})).toMatch(text);
+  expect(await client.text('get')).toBe('1');
 });
 
 test('a request of which the server got only a part when the worker was killed ends at once, and spoils none after it', async () => {

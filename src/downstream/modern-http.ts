@@ -15,6 +15,7 @@ import {
 } from '../protocol/messages.js';
 import { headersOf } from '../protocol/modern.js';
 import { EventSplitter } from '../protocol/sse.js';
+import { TCP_OPTIONS } from '../protocol/tcp.js';
 import type { HttpOptions } from './http.js';
 import { ToolHeaders } from './tool-headers.js';
 import type { Transport } from './types.js';
@@ -58,7 +59,7 @@ export class ModernHttpTransport implements Transport {
   constructor(options: HttpOptions) {
     this.#options = options;
     this.#url = new URL(options.url);
-    const agent = { keepAlive: true, timeout: FREE_CONNECTION };
+    const agent = { ...TCP_OPTIONS, timeout: FREE_CONNECTION };
     this.#agent = this.#url.protocol === 'https:' ? new SecureAgent(agent) : new Agent(agent);
   }
 

@@ -1,5 +1,6 @@
 import { chmodSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import { TCP_OPTIONS } from '../protocol/tcp.js';
 import type { Address } from './messages.js';
 
 /** Connections that wait for a worker; beyond it they are turned away. */
@@ -32,7 +33,7 @@ export class Doors {
     let door = this.#doors.get(name);
     const wanted = JSON.stringify(address);
     if (door?.address !== wanted) {
-      const server = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true });
+      const server = createServer({ pauseOnConnect: true, ...TCP_OPTIONS });
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
         server.listen(address, resolve);

@@ -4,6 +4,7 @@ import type { ListenConfig } from '../config/schema.js';
 import { ProxyError, asProxyError, messageOf } from '../errors.js';
 import { log } from '../logger.js';
 import type { Id } from '../protocol/messages.js';
+import { TCP_OPTIONS } from '../protocol/tcp.js';
 import { checkCaller } from './guard.js';
 
 /** Bounds on what a stranger can make the process hold. */
@@ -65,8 +66,7 @@ export class Listener {
         connectionsCheckingInterval: CHECKING_INTERVAL,
         requestTimeout: REQUEST_TIMEOUT,
         keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
-        noDelay: true,
-        keepAlive: true,
+        ...TCP_OPTIONS,
       },
       (request, response) => void this.#handle(request, response),
     );

@@ -103,7 +103,8 @@ export async function start(name, dir, onSpawn) {
   const port = await freePort();
   const command = args(port, dir);
   const begin = performance.now();
-  const child = spawn(process.execPath, command, { stdio: ['pipe', 'ignore', 'pipe'] });
+  const env = { ...process.env, XDG_STATE_HOME: dir };
+  const child = spawn(process.execPath, command, { stdio: ['pipe', 'ignore', 'pipe'], env });
   onSpawn(child);
 
   let stderr = '';

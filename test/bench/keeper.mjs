@@ -17,6 +17,7 @@ const servers = { counter: { command: process.execPath, args: [at('../fixtures/c
 writeFileSync(file, JSON.stringify({ store: join(folder, 'store.db'), servers }));
 const keeper = spawn(process.execPath, [at('../../dist/cli/main.js'), 'serve', '-c', file, '--http', '0'], {
   stdio: ['ignore', 'ignore', 'pipe'],
+  env: { ...process.env, XDG_STATE_HOME: folder },
 });
 const url = await new Promise((resolve) => {
   let text = '';

@@ -80,6 +80,7 @@ export class Processes {
     const child = spawn(process.execPath, args, {
       cwd: this.#directory,
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, XDG_STATE_HOME: this.#directory },
       signal: this.#interrupted,
     });
     this.#children.push(child);

@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'msp-package-'));
+// What a daemon keeps for its user is gone with the test.
+process.env.XDG_STATE_HOME = join(folder, 'state');
 const npm = (args, cwd) =>
   execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 
@@ -59,7 +61,11 @@ try {
     .map((line) => JSON.parse(line));
   if (code !== 0 || answers[1]?.result?.content?.[0]?.text !== '1')
     throw new Error(`exit ${code}:\n${output}`);
-  console.log('3 passed, 0 failed');
+  // The client has gone, and its session is still there, in the daemon that was started for it.
+  const { sessions } = JSON.parse(npx('status', '--json', '--config', 'mcp-proxy.yaml'));
+  if (sessions !== 1) throw new Error(`${sessions} sessions with running servers`);
+  console.log(npx('stop', '--config', 'mcp-proxy.yaml').trim());
+  console.log('4 passed, 0 failed');
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

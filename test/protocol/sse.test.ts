@@ -1,5 +1,12 @@
 import { expect, test } from 'vitest';
-import { SSE_HEADERS, SSE_HEARTBEAT, sseEvent, sseMessage, ssePriming } from '../../src/protocol/sse.js';
+import {
+  EventSplitter,
+  SSE_HEADERS,
+  SSE_HEARTBEAT,
+  sseEvent,
+  sseMessage,
+  ssePriming,
+} from '../../src/protocol/sse.js';
 
 interface Event {
   type: string;
@@ -87,4 +94,16 @@ test('the headers keep every cache and buffer on the way out of it', () => {
     'Cache-Control': 'no-cache, no-transform',
     'X-Accel-Buffering': 'no',
   });
+});
+
+test('a reader is told the id of each event after its data, also of one without any', () => {
+  const told: string[] = [];
+  const events = new EventSplitter(1024, {
+    data: (text) => told.push(text),
+    id: (id) => told.push(`at ${id}`),
+    tooLong: () => told.push('too long'),
+  });
+  const stream = `${ssePriming('1-0')}${SSE_HEARTBEAT}${sseEvent('1-1', '{}')}${sseMessage('[]')}id: 1-2\r\ndata: x\r\n\r\n`;
+  for (const byte of Buffer.from(stream)) events.push(Buffer.from([byte]));
+  expect(told).toEqual(['at 1-0', '{}', 'at 1-1', '[]', 'x', 'at 1-2']);
 });

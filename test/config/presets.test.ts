@@ -49,6 +49,13 @@ test('a preset adds the options it needs, once, and leaves those that are given'
   ]);
 });
 
+test('a page that speaks of a target page is no lost browser', () => {
+  const [pattern = '', ...others] = load({ command: 'npx', args: ['@playwright/mcp'] }).lostWhen;
+  expect(others).toEqual([]);
+  expect('Error: browserBackend.callTool: Target page, context or browser has been closed').toMatch(pattern);
+  expect('# Target page').not.toMatch(new RegExp(pattern));
+});
+
 test('tools that come with an option of the preset alone are hidden', () => {
   const hidden = load({ command: 'npx', args: ['@playwright/mcp'], tools: { exclude: ['browser_install'] } });
   expect(hidden.tools.exclude).toEqual(expect.arrayContaining(['browser_install', 'browser_storage_state']));

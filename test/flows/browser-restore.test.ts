@@ -1,5 +1,7 @@
-import { readdirSync, statSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import {
   CHROMIUM,
@@ -12,7 +14,7 @@ import {
   Site,
 } from '../support/browser.js';
 import { RawClient, textOf } from '../support/client.js';
-import { isAlive, ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
+import { CLI, isAlive, ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
 
 /** What the page shows, and what its site has stored. */
 const where = (client: RawClient) =>
@@ -33,6 +35,8 @@ describe.skipIf(!CHROMIUM)('Playwright MCP gets its state back', { timeout: 120_
     await client.call('browser_evaluate', { function: '() => localStorage.setItem("cart", "7 pears")' });
     await client.call('browser_tabs', { action: 'new', url: `${site.origin}/second` });
     await client.call('browser_tabs', { action: 'new', url: `${site.origin}/third` });
+    await client.call('browser_click', { element: 'next', target: 'button' });
+    await until(() => site.requests.includes('GET /third/next'));
     await client.call('browser_tabs', { action: 'select', index: 1 });
     await navigate(client, `${site.origin}/account?login=alice`);
     const family = [...descendants(first.pid), first.pid];
@@ -56,24 +60,26 @@ describe.skipIf(!CHROMIUM)('Playwright MCP gets its state back', { timeout: 120_
       .filter((line) => /^- \d: /.test(line));
     expect(tabs[0]).toMatch(/^- 0: \[.*\/start\)$/);
     expect(tabs[1]).toMatch(/^- 1: \(current\) .*\/account\?login=alice\)$/);
-    expect(tabs[2]).toMatch(/^- 2: \[.*\/third\)$/);
+    expect(tabs[2]).toMatch(/^- 2: \[.*\/third\/next\)$/);
+    expect(site.requests.filter((one) => one.startsWith('POST'))).toHaveLength(1);
     const again = new RawClient(second.url, client.session);
     await navigate(again, `${site.origin}/home`);
     expect(await where(again)).toMatch(/\/home.*signed in as alice.*7 pears/s);
   });
 
-  test('scenario 3: a client that opens and deletes a session for each call comes back to its page by its address', async () => {
+  test('scenario 3: a client that opens a session for each call, and deletes it or not, comes back to its page by its address', async () => {
     using folder = new TemporaryFolder();
     await using site = await Site.start();
     await using proxy = await ProxyProcess.start(folder, { servers: { browser: playwright(folder) } });
-    const once = async <T>(job: (client: RawClient) => Promise<T>) => {
+    const once = async <T>(job: (client: RawClient) => Promise<T>, end = true) => {
       const client = await RawClient.open(`${proxy.url}/s/work`);
       const result = await job(client);
-      await client.delete();
+      if (end) await client.delete();
       return result;
     };
     await once((client) => navigate(client, `${site.origin}/kept?login=alice`));
-    expect(await once(where)).toMatch(/\/kept.*signed in as alice/s);
+    expect(await once(where, false)).toMatch(/\/kept.*signed in as alice/s);
+    expect(await once(where)).toMatch(/^(?!.*mcp-session-proxy).*\/kept.*signed in as alice/s);
   });
 
   test('scenario 6: behind the HTTP mode of the server its heartbeat ends no session whose client has left', async () => {
@@ -134,6 +140,18 @@ describe.skipIf(!CHROMIUM)('Playwright MCP gets its state back', { timeout: 120_
     expect(textOf(answer)).toMatch(/has been closed/);
     expect(site.slow).toHaveLength(1);
     expect(await where(client)).toMatch(/session restored.*\/account.*signed in as alice/s);
+  });
+
+  test('scenario 10: a browser that its server closes when it is idle is restored by the next call', async () => {
+    using folder = new TemporaryFolder();
+    await using site = await Site.start();
+    await using proxy = await ProxyProcess.start(folder, {
+      servers: { browser: playwright(folder, ['--isolated', '--idle-timeout=3000']) },
+    });
+    const client = await RawClient.open(proxy.url);
+    await navigate(client, `${site.origin}/account?login=alice`);
+    await until(() => chromiumBelow(proxy.pid).length === 0);
+    expect(await where(client)).toMatch(/lost its state.*session restored.*\/account.*signed in as alice/s);
   });
 
   test('scenario 14: after two forms were sent the right page is restored and nothing is sent again', async () => {
@@ -221,5 +239,42 @@ describe.skipIf(!CHROMIUM)('Playwright MCP gets its state back', { timeout: 120_
     expect(statSync(join(folder.path, saved()[0] ?? '')).mode & 0o777).toBe(0o600);
     await client.delete();
     await until(() => saved().length === 0);
+  });
+
+  test('a cookie that was saved shows nowhere but in that file: not in events, summary, export, session, log or store', async () => {
+    using folder = new TemporaryFolder();
+    await using site = await Site.start();
+    await using proxy = await ProxyProcess.start(
+      folder,
+      { servers: { browser: playwright(folder) } },
+      { args: ['--log-level', 'debug'] },
+    );
+    const client = await RawClient.open(`${proxy.url}/s/work`);
+    await navigate(client, `${site.origin}/home`);
+    // By the page itself, and not shown by it: what a client sends or reads is its own to keep.
+    const set = '() => { document.cookie = `token=${["s3", "cr3t"].join("")}` }';
+    await client.call('browser_evaluate', { function: set });
+    const server = commandBelow(proxy.pid, 'playwright/mcp');
+    process.kill(server, 'SIGKILL');
+    await until(() => !isAlive(server));
+    await navigate(client, `${site.origin}/home`);
+    expect(await client.text('browser_evaluate', { function: '() => document.cookie.length' })).toContain(
+      '12',
+    );
+    const files = readdirSync(folder.path, { recursive: true, encoding: 'utf8' })
+      .map((name) => join(folder.path, name))
+      .filter((path) => statSync(path).isFile());
+    const holders = () => files.filter((path) => readFileSync(path).includes('s3cr3t'));
+    expect(holders().length).toBeGreaterThan(0);
+    expect(holders().every((path) => /checkpoint-[01]\.json$/.test(path))).toBe(true);
+    const api = (path: string) =>
+      fetch(`${new URL(proxy.url).origin}/api/v1/sessions/work${path}`).then((response) => response.text());
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      ...[CLI, 'sessions', 'export', 'work', '--url', proxy.url],
+    ]);
+    const shown = [await api(''), await api('/events'), await api('/summary'), stdout, proxy.stderr];
+    expect(shown[1]).toContain('browser_navigate');
+    expect(stdout).toContain('browser_navigate');
+    expect(shown.filter((text) => text.includes('s3cr3t'))).toEqual([]);
   });
 });

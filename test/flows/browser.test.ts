@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { CHROMIUM, commandBelow, descendants, playwright, Site } from '../support/browser.js';
 import { RawClient, textOf } from '../support/client.js';
+import { ModernClient } from '../support/modern.js';
 import { isAlive, ProxyProcess, TemporaryFolder, until } from '../support/proxy.js';
 
 /** The page a session is on, as the browser itself says. */
@@ -93,16 +94,18 @@ describe.skipIf(!CHROMIUM)('Playwright MCP with a real Chromium', { timeout: 120
     await using site = await Site.start();
     await using proxy = await start(folder);
     const client = await RawClient.open(proxy.url);
-    await navigate(client, `${site.origin}/before`);
+    await navigate(client, `${site.origin}/before?login=alice`);
     const server = serverOf(proxy);
     process.kill(server, 'SIGKILL');
     await until(() => !isAlive(server));
     const answer = await navigate(client, `${site.origin}/after`);
-    expect(textOf(answer)).toMatch(/Server "browser" was ended by SIGKILL and was started anew/);
+    expect(textOf(answer)).toMatch(
+      /Server "browser" was ended by SIGKILL and was started anew for this call: session restored at /,
+    );
     expect(answer.result?._meta).toMatchObject({
       'mcp-session-proxy/session': { lost: [{ server: 'browser', reason: 'was ended by SIGKILL' }] },
     });
-    expect(await where(client)).toContain('/after');
+    expect(await where(client)).toMatch(/\/after.*signed in as alice/s);
   });
 
   test('scenario 9: kill -9 of the server during a call is told as an unknown outcome, and nothing is sent again', async () => {
@@ -119,7 +122,7 @@ describe.skipIf(!CHROMIUM)('Playwright MCP with a real Chromium', { timeout: 120
     expect(textOf(answer)).toMatch(
       /was ended by SIGKILL while the request was with it: the outcome is unknown/,
     );
-    expect(await where(client)).toMatch(/started anew/);
+    expect(await where(client)).toMatch(/started anew.*session restored at .*\/first/s);
     expect(site.slow).toHaveLength(1);
   });
 
@@ -136,15 +139,36 @@ describe.skipIf(!CHROMIUM)('Playwright MCP with a real Chromium', { timeout: 120
     expect(await where(again)).toContain('/two');
   });
 
-  test('scenario 13: after kill -9 of the proxy no process of server or browser is left', async () => {
+  test('scenario 13: after kill -9 of the proxy no process of server or browser is left, and the next proxy restores what was saved', async () => {
     using folder = new TemporaryFolder();
     await using site = await Site.start();
     await using proxy = await start(folder);
     const client = await RawClient.open(proxy.url);
-    await navigate(client, `${site.origin}/`);
+    await navigate(client, `${site.origin}/kept?login=alice`);
     const family = descendants(proxy.pid);
     expect(family.length).toBeGreaterThan(4);
     await proxy.kill();
     await until(() => !family.some(isAlive));
+    await using second = await start(folder);
+    expect(await where(new RawClient(second.url, client.session))).toMatch(
+      /session restored at .*\/kept.*signed in as alice/s,
+    );
+  });
+
+  test('scenario 16: clients of 2026-07-28 have a browser for each key, which lasts from call to call', async () => {
+    using folder = new TemporaryFolder();
+    await using site = await Site.start();
+    await using proxy = await start(folder);
+    const [alice, bob] = ['a', 'b'].map((name) => new ModernClient(`${proxy.url}/s/${name}`));
+    const look = { function: '() => location.pathname + " " + document.body.innerText' };
+    await alice?.call('browser_navigate', { url: `${site.origin}/one?login=alice` });
+    await bob?.call('browser_navigate', { url: `${site.origin}/two` });
+    await alice?.call('browser_navigate', { url: `${site.origin}/three` });
+    const [hers, his] = [
+      await alice?.call('browser_evaluate', look),
+      await bob?.call('browser_evaluate', look),
+    ];
+    expect(textOf(hers ?? {})).toMatch(/\/three.*signed in as alice/s);
+    expect(textOf(his ?? {})).toMatch(/\/two.*signed in as nobody/s);
   });
 });

@@ -22,7 +22,11 @@ export interface Child {
  */
 export async function startChild(order: Command, onexit: (pid: number, exit: Exit) => void): Promise<Child> {
   const { command, args, env, cwd } = order;
-  const [stdio, stderr] = [await pair(), await pair()];
+  const stdio = await pair();
+  const stderr = await pair().catch((error: unknown) => {
+    for (const end of [stdio.near, stdio.far]) end.destroy();
+    throw error;
+  });
   try {
     const ends: Socket[] = [stdio.far, stdio.far, stderr.far];
     const process = spawnPrivately(order, () =>

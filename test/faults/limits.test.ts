@@ -94,28 +94,37 @@ asRoot(
   },
 );
 
-linux(
-  'a server that cannot be started for want of descriptors ends nothing else, and starts when there are some',
+test.runIf(process.platform === 'linux').each([
+  ['of one process', ['--no-keeper']],
+  ['of the keeper', []],
+])(
+  'a server that cannot be started for want of descriptors %s ends nothing else, and starts when there are some',
   { timeout: 60_000 },
-  async () => {
+  async (_, args) => {
     using folder = new TemporaryFolder();
     const config = { servers: { counter: local('counter') } };
-    await using proxy = await ProxyProcess.start(folder, config, { args: ['--no-keeper'] });
+    await using proxy = await ProxyProcess.start(folder, config, { args });
     const client = await RawClient.open(proxy.url);
     expect(await client.text('increment')).toBe('1');
     const next = await RawClient.open(proxy.url);
     const limit = (most: number) =>
       execFileSync('prlimit', ['--pid', String(proxy.pid), `--nofile=${most}:`]);
-    // Room for one more connection, and not for a process with its three pipes.
-    const open = new Set(readdirSync(`/proc/${proxy.pid}/fd`).map(Number));
-    let [most, free] = [0, 0];
-    for (; free < 2; most++) if (!open.has(most)) free += 1;
-    limit(most);
-    const answer = next.text('increment');
-    await until(() => proxy.stderr.includes('EMFILE'));
-    limit(4096);
-    expect(await answer).toBe('1');
-    expect(await client.text('increment')).toBe('2');
+    const times = rounds(10);
+    for (let room = 0; room < times; room++) {
+      const told = proxy.stderr.split('EMFILE').length;
+      // Not enough for a process with its pipes, wherever that shows.
+      const open = new Set(readdirSync(`/proc/${proxy.pid}/fd`).map(Number));
+      let [most, free] = [0, 0];
+      for (; free <= room % 3; most++) if (!open.has(most)) free += 1;
+      limit(most);
+      const answer = next.text('increment');
+      await until(() => proxy.stderr.split('EMFILE').length > told);
+      limit(4096);
+      expect(await answer).toBe('1');
+      expect(await client.text('increment')).toBe(String(room + 2));
+      await next.delete();
+      await next.initialize();
+    }
   },
 );
 

@@ -79,7 +79,10 @@ export class Adoption {
       ...left.map(({ sent }) => sent),
     ];
     const sessions = ids.flatMap((id) => this.#options.manager.takeOver(id) ?? []);
-    for (const session of sessions) session.refresh();
+    for (const session of sessions) {
+      session.refresh();
+      this.#options.attachments.awaitClients(session);
+    }
     for (const one of held) {
       const label = parseLabel(one.label);
       try {

@@ -4,6 +4,7 @@ import type { ClientProfile } from '../protocol/client.js';
 import type { Store } from '../store/types.js';
 import type { Attachment } from './attachment.js';
 import { hashKey, newAttachmentKey } from './ids.js';
+import { silent, type Outlet } from './exchange.js';
 import type { SessionManager } from './manager.js';
 import { Running } from './running.js';
 import type { Session } from './session.js';
@@ -13,6 +14,9 @@ const TOUCH_EVERY = 600_000;
 
 /** A silent client's link stays in memory for this long, milliseconds; its next request brings it back. */
 const KEPT_IN_MEMORY = 3 * TOUCH_EVERY;
+
+/** What a server is told that asks a client of an earlier process which is not here again. */
+const AWAY = { code: -32603, message: 'The client is away.' };
 
 const EXPIRED_AT_ONCE = 500;
 
@@ -29,6 +33,8 @@ export class Attachments {
   readonly #clock: Clock;
   readonly #attached = new Map<string, Attached>();
   readonly #inherited = new Map<string, Running>();
+  /** Clients of an earlier process, which may be here again meanwhile. */
+  readonly #awaited = new Set<Attached>();
 
   /** @param manager whose sweep takes the links along */
   constructor(manager: SessionManager, store: Store, clock: Clock) {
@@ -78,6 +84,24 @@ export class Attachments {
     return running;
   }
 
+  /** Until the clients of an earlier process are here again, what concerns them waits on their streams. */
+  awaitClients(session: Session): void {
+    const since = this.#clock.ago(KEPT_IN_MEMORY);
+    for (const { id, client, owner, stream, usedAt } of this.#store.attachments.of(session.id, since)) {
+      const outbox = this.#manager.outboxes.await(stream);
+      const absent = silent(profileIn(client));
+      const outlet: Outlet = {
+        ...absent,
+        notify: (notification) => outbox.send(notification),
+        ask: () => ({ answer: Promise.resolve({ error: AWAY }), cancel: () => {} }),
+      };
+      const running = new Running(); // those of the earlier process are in `inherited`
+      const attachment = { id, key: '', owner, stream, client: absent.client, usedAt, running, outlet };
+      session.clients.attachments.set(id, attachment);
+      this.#awaited.add({ session, attachment });
+    }
+  }
+
   /** The client introduced itself anew. */
   introduce(attachment: Attachment, client: ClientProfile): void {
     attachment.client = client;
@@ -123,8 +147,7 @@ export class Attachments {
     const row = this.#store.attachments.get(id);
     const session = row && this.#manager.byId(row.session);
     if (!session) return undefined;
-    const stored = JSON.parse(row.client) as Omit<ClientProfile, 'era'> & Partial<ClientProfile>;
-    const client: ClientProfile = { era: 'legacy', ...stored };
+    const client = profileIn(row.client);
     const running = this.inherited(id);
     this.#inherited.delete(id);
     return this.#remember(session, {
@@ -154,6 +177,13 @@ export class Attachments {
       if (attachment.outlet?.connected || session.inFlight > 0) this.#touch(attached);
       else if (attachment.usedAt < unused) this.#forget(attached);
     }
+    for (const attached of this.#awaited) {
+      const { attachment, session } = attached;
+      const isHere = session.clients.attachments.get(attachment.id) !== attachment;
+      if (!isHere && attachment.usedAt >= unused) continue;
+      this.#awaited.delete(attached);
+      if (!isHere) session.clients.attachments.delete(attachment.id);
+    }
     this.#store.attachments.expire(this.#clock.ago(retention), EXPIRED_AT_ONCE);
   }
 
@@ -169,4 +199,10 @@ export class Attachments {
     if (session.state !== 'closed') this.#attached.set(attachment.key, attached);
     return attached;
   }
+}
+
+/** A client as it was stored. */
+function profileIn(text: string): ClientProfile {
+  const stored = JSON.parse(text) as Omit<ClientProfile, 'era'> & Partial<ClientProfile>;
+  return { era: 'legacy', ...stored };
 }

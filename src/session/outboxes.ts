@@ -24,6 +24,7 @@ export class Outboxes {
   readonly read = new Set<Outbox>();
   readonly #config: SessionsConfig['outbox'];
   readonly #remember: Remember;
+  readonly #waiting = new Map<number, Outbox>();
   #sweptTo = '';
 
   constructor(store: Store, clock: Clock, config: SessionsConfig['outbox'], remember: Remember = () => {}) {
@@ -40,7 +41,16 @@ export class Outboxes {
 
   /** A stream as it stands in the store; one without messages is empty. */
   load(stream: number): Outbox {
-    return new Outbox(this, stream, this.store.streams.tail(stream), undefined);
+    const waiting = this.#waiting.get(stream);
+    this.#waiting.delete(stream);
+    return waiting ?? new Outbox(this, stream, this.store.streams.tail(stream), undefined);
+  }
+
+  /** As `load`; the same one is given to whoever loads the stream next. */
+  await(stream: number): Outbox {
+    const outbox = this.load(stream);
+    this.#waiting.set(stream, outbox);
+    return outbox;
   }
 
   /** Has the next worker know the answer that is due on a stream; undefined when it is stored. */

@@ -130,9 +130,10 @@ export function attachmentTable(db: Database): AttachmentTable {
     `INSERT INTO attachments (id, session, client, owner, stream, created_at, used_at)
      VALUES (@id, @session, @client, @owner, @stream, @createdAt, @usedAt)`,
   );
-  const get = db.prepare<[string], Stored<AttachmentRow, 'owner'>>(
-    `SELECT id, session, client, owner, stream, created_at AS createdAt, used_at AS usedAt
-     FROM attachments WHERE id = ?`,
+  const select = `SELECT id, session, client, owner, stream, created_at AS createdAt, used_at AS usedAt FROM attachments`;
+  const get = db.prepare<[string], Stored<AttachmentRow, 'owner'>>(`${select} WHERE id = ?`);
+  const of = db.prepare<[string, number], Stored<AttachmentRow, 'owner'>>(
+    `${select} WHERE session = ? AND used_at >= ?`,
   );
   const setClient = db.prepare('UPDATE attachments SET client = ? WHERE id = ?');
   // It did not make the session it moves to, so its DELETE ends neither.
@@ -149,6 +150,7 @@ export function attachmentTable(db: Database): AttachmentTable {
       const row = get.get(id);
       return row && { ...row, owner: row.owner === 1 };
     },
+    of: (session, since) => of.all(session, since).map((row) => ({ ...row, owner: row.owner === 1 })),
     setClient: (id, client) => void setClient.run(client, id),
     setSession: (id, session) => void setSession.run(session, id),
     touch: (id, at) => void touch.run(at, id),

@@ -125,6 +125,8 @@ export interface AttachmentRow {
 export interface AttachmentTable {
   insert(row: AttachmentRow): void;
   get(id: string): AttachmentRow | undefined;
+  /** Those at a session that were last used at `since` or later. */
+  of(session: string, since: number): AttachmentRow[];
   setClient(id: string, client: string): void;
   setSession(id: string, session: string): void;
   touch(id: string, at: number): void;

@@ -69,6 +69,23 @@ test('a client’s cancellation reaches the server that another worker had sent 
   await until(async () => (await client.text('heard')).endsWith('notifications/cancelled'));
 });
 
+const CHANGED = 'notifications/tools/list_changed';
+
+test('what a server tells before its client is back under the next worker waits for the client', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await ProxyProcess.start(folder, { servers: { ears: local('hears-notifications') } });
+  const clients = await Promise.all([1, 2].map(() => RawClient.open(`${proxy.url}/s/work`)));
+  const [away, here] = clients as [RawClient, RawClient];
+  const server = Number(await here.text('pid'));
+  const { value: primed } = await eventsOf(await away.stream()).next();
+  await killWorker(proxy);
+  process.kill(server, 'SIGUSR2');
+  // The answer comes after the message on the same pipe.
+  await until(async () => (await here.text('signals')) === '1');
+  const events = eventsOf(await away.stream(primed?.id));
+  await until(async () => (await events.next()).value?.message?.method === CHANGED);
+});
+
 test.each(['principal', 'shared'])(
   'a server of scope %s goes on for all sessions that use it',
   async (scope) => {

@@ -66,8 +66,7 @@ export class Companions {
     label: (name: string, own: Variables) => string,
     signal: AbortSignal,
   ): Promise<Company> {
-    if (!this.#staying) await this.release();
-    await this.#leaving; // two on one folder or port would fight
+    await this.release(); // two on one folder or port would fight
     const missing = this.#configs.filter(([name]) => !this.#running.has(name));
     const fresh = new Map<string, Variables>();
     for (const [name] of missing) fresh.set(name, { [`companion.${name}.port`]: String(await freePort()) });
@@ -113,8 +112,9 @@ export class Companions {
     this.#staying = false;
   }
 
-  /** Stops them; resolves when they are gone. @param force at once instead of in order */
+  /** Stops those that were spoiled; resolves when they are gone. @param force at once instead of in order */
   async release(force = false): Promise<void> {
+    if (this.#staying) return void (await this.#leaving); // others stand in their place by now
     this.#staying = true;
     const children = [...this.#running.values()].map(({ child }) => child);
     this.#forget([...this.#running.keys()]);

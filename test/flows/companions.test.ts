@@ -141,6 +141,20 @@ test('sessions that share a server share its companion, which lives as long as o
   await until(() => !runs(one?.companion ?? 0));
 });
 
+test('who begins with a shared server while its last session ends has a companion that stays', async () => {
+  using folder = new TemporaryFolder();
+  await using proxy = await ProxyProcess.start(folder, counting({}, { scope: 'shared' }));
+  const [one, two] = await Promise.all([RawClient.open(proxy.url), RawClient.open(proxy.url)]);
+  for (let [leaving, coming] = [one, two], round = 1; round <= 5; round++) {
+    await leaving.text('increment');
+    const [, first] = await Promise.all([leaving.delete(), coming.text('keeper')]);
+    const pid = Number(/\d+$/.exec(first)?.[0]);
+    expect(await coming.text('keeper')).toBe(String(pid));
+    expect(runs(pid)).toBe(true);
+    [leaving, coming] = [coming, await RawClient.open(proxy.url)];
+  }
+});
+
 test('no companion is left after an ordered stop of the proxy, nor after kill -9 of it', async () => {
   using folder = new TemporaryFolder();
   for (const end of ['stop', 'kill'] as const) {

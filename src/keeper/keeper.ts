@@ -104,7 +104,11 @@ export class Keeper {
     const worker: Worker = { process: child, program, urgent, loaded: false, leaving: false };
     this.#next = worker;
     child.on('message', (order) => void this.#obey(worker, order as Order));
-    child.on('error', (error) => log.proxy.error(`The worker cannot be reached: ${error.message}`));
+    child.on('error', (error) => {
+      log.proxy.error(`The worker cannot be reached: ${error.message}`);
+      // One that did not even start tells no exit.
+      if (child.pid === undefined) this.#gone(worker, null, null);
+    });
     child.once('exit', (code, signal) => {
       const gone = () => this.#gone(worker, code, signal);
       // What it said last may still have to be read.
@@ -206,7 +210,8 @@ export class Keeper {
 
   #gone(worker: Worker, code: number | null, signal: NodeJS.Signals | null): void {
     if (worker.process.pid !== undefined) release(worker.process.pid);
-    const how = signal ? `was ended by ${signal}` : `exited with code ${code}`;
+    const exit = code === null ? 'could not be started' : `exited with code ${code}`;
+    const how = signal ? `was ended by ${signal}` : exit;
     const [inCharge, wasNext] = [worker === this.#worker, worker === this.#next];
     if (inCharge) this.#worker = undefined;
     if (wasNext) this.#next = undefined;

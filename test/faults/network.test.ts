@@ -37,6 +37,8 @@ class OtherHost implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    // At once, and both its ends: the space itself is gone only after a while.
+    execFileSync('sh', ['-c', `ip link del ${NEAR} 2>/dev/null; true`]);
     ip('netns', 'del', SPACE);
   }
 }

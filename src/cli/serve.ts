@@ -15,8 +15,8 @@ export async function serve(options: ServeOptions): Promise<void> {
       '--session names the session of a client on stdin: use it with --stdio.',
     );
   }
-  if (stdio && options.daemon && canHaveDaemon(options)) return (await import('./shim.js')).runShim(options);
   surviveSilence();
+  if (stdio && options.daemon && canHaveDaemon(options)) return (await import('./shim.js')).runShim(options);
   // Windows passes no connections between processes.
   const kept = options.keeper && !stdio && process.platform !== 'win32';
   if (kept) return (await import('./keep.js')).keep();

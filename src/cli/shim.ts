@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { LOCAL_MCP_PATH } from '../admin/api-path.js';
 import { findConfigFile, stateFolderOf } from '../config/places.js';
+import { asProxyError } from '../errors.js';
 import { Carrier } from '../keeper/carrier.js';
 import { socketIn, startDaemon } from '../keeper/find-daemon.js';
 import { Presence } from '../keeper/presence.js';
@@ -40,7 +41,11 @@ export async function runShim({ config, session, http, logLevel }: ServeOptions)
   process.stdout.on('error', () => process.exit());
   process.on('SIGTERM', () => process.exit());
   process.on('SIGINT', () => process.exit());
-  await new Shim({ input: process.stdin, presence, carrier, onproblem: tell }).run();
+  try {
+    await new Shim({ input: process.stdin, presence, carrier, onproblem: tell }).run();
+  } catch (error) {
+    throw asProxyError(error, 'SERVER_UNAVAILABLE');
+  }
   process.exit();
 }
 

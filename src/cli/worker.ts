@@ -69,11 +69,12 @@ async function serveLocally(
   const folder = stateFolderOf(config.file);
   if (!canListenIn(folder)) return;
   const door = proxy.door();
+  const keeper = process.ppid;
   const control = new Control({
     clock: systemClock,
     about: {
       version: VERSION,
-      pid: process.ppid,
+      pid: keeper,
       worker: process.pid,
       daemon: asDaemon === true,
       config: config.file,
@@ -84,7 +85,7 @@ async function serveLocally(
     changed,
     running: async () => Number((await door.stats()).running),
     upgrade: (program) => link.upgrade(program),
-    stop: () => process.kill(process.ppid, 'SIGTERM'),
+    stop: () => process.kill(keeper, 'SIGTERM'),
     // Nobody could start one that is reached by its port.
     idle: asDaemon && http === undefined ? config.daemon.idle : undefined,
   });

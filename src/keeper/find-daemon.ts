@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { ProxyError } from '../errors.js';
+import { messageOf, ProxyError } from '../errors.js';
 
 /** A daemon that starts gets this long, milliseconds. */
 const START_TIMEOUT = 15_000;
@@ -66,7 +66,16 @@ export async function listenIn(folder: string, listen: (path: string) => Promise
  * @throws {ProxyError} CONFIG_INVALID or SERVER_UNAVAILABLE, with what it said instead
  */
 export async function startDaemon(place: DaemonPlace): Promise<void> {
-  mkdirSync(place.folder, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(place.folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new ProxyError(
+      'SERVER_UNAVAILABLE',
+      `The folder ${place.folder} for the socket of a daemon cannot be made: ${messageOf(error)}. Set XDG_STATE_HOME to a ` +
+        'folder that can be written, or use --no-daemon.',
+      { cause: error },
+    );
+  }
   for (const end = Date.now() + START_TIMEOUT; Date.now() < end;) {
     if (await isThere(place.folder)) return;
     await underLock(place.folder, () => start(place));

@@ -27,16 +27,15 @@ test('a client that comes back finds its session as it left it', async () => {
   await second.end();
 });
 
-test('two clients that start at once share one daemon, each with a session of its own', async () => {
+test('clients that start at once share one daemon, each with a session of its own', async () => {
   await using house = new DaemonHouse(counter);
-  using one = house.client();
-  using other = house.client();
-  await Promise.all([one.initialize(), other.initialize()]);
-  expect(await one.text(1, 'increment')).toBe('1');
-  expect(await other.text(1, 'increment')).toBe('1');
-  expect(await house.status()).toMatchObject({ daemon: true, clients: 2, sessions: 2 });
+  const clients = Array.from({ length: 4 }, () => house.client());
+  await Promise.all(clients.map((client) => client.initialize()));
+  const counts = await Promise.all(clients.map((client) => client.text(1, 'increment')));
+  expect(counts).toEqual(['1', '1', '1', '1']);
+  expect(await house.status()).toMatchObject({ daemon: true, clients: 4, sessions: 4 });
   expect(statSync(house.socket).mode & 0o777).toBe(0o600);
-  await Promise.all([one.end(), other.end()]);
+  await Promise.all(clients.map((client) => client.end()));
 });
 
 test('a call under way when the worker of the daemon is killed is answered with its result, once, by the same server', async () => {
@@ -378,4 +377,30 @@ test('what is cancelled on a pipe is cancelled at the server, also when the canc
   const { code } = await client.end();
   expect(code).toBe(0);
   expect(client.messages.map(({ id }) => id)).toEqual(['init']);
+});
+
+test('calls made without a pause while workers are killed and upgraded take place once each', async () => {
+  await using house = new DaemonHouse(counter);
+  using client = house.client();
+  await client.initialize();
+  let over = false;
+  const answers: string[] = [];
+  const caller = async (name: string) => {
+    for (let call = 1; !over; call++) answers.push(await client.text(`${name}${call}`, 'increment'));
+  };
+  const callers = ['a', 'b', 'c'].map(caller);
+  await house.killWorker();
+  await until(async () => (await house.run('upgrade')).code === 0);
+  await house.killWorker();
+  const enough = answers.length + 20;
+  await until(() => answers.length > enough);
+  over = true;
+  await Promise.all(callers);
+  const unknown = answers.filter((answer) => answer.includes('outcome is unknown'));
+  const counted = answers.filter((answer) => !unknown.includes(answer)).map(Number);
+  expect(new Set(counted).size).toBe(counted.length);
+  const count = Number(await client.text('count', 'get'));
+  expect(count).toBeGreaterThanOrEqual(counted.length);
+  expect(count).toBeLessThanOrEqual(answers.length);
+  await client.end();
 });

@@ -29,14 +29,17 @@ export function fetchOver(socketPath: string): Fetch {
         },
         (incoming) => {
           const { statusCode = 0, rawHeaders } = incoming;
+          incoming.on('error', () => {}); // whoever reads the body hears of it
           const told = new Headers();
           for (let i = 0; i < rawHeaders.length; i += 2)
             told.append(rawHeaders[i] ?? '', rawHeaders[i + 1] ?? '');
-          const stream = EMPTY.has(statusCode) ? null : toWeb(incoming);
+          const empty = EMPTY.has(statusCode);
+          if (empty) incoming.resume();
+          const stream = empty ? null : toWeb(incoming);
           resolve(new Response(stream, { status: statusCode, headers: told }));
         },
       );
-      outgoing.once('error', reject);
+      outgoing.on('error', reject);
       outgoing.end(typeof body === 'string' ? body : undefined);
     });
 }

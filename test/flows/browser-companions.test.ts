@@ -21,6 +21,7 @@ const BROWSERS = {
     newTab: (client: RawClient, url: string) => client.call('browser_tabs', { action: 'new', url }),
     run: (client: RawClient, code: string) => client.text('browser_evaluate', { function: `() => ${code}` }),
     tabs: (client: RawClient) => client.text('browser_tabs', { action: 'list' }),
+    select: (client: RawClient, index: number) => client.call('browser_tabs', { action: 'select', index }),
   },
   'chrome-devtools': {
     server: 'chrome-devtools' as const,
@@ -36,6 +37,7 @@ const BROWSERS = {
     run: async (client: RawClient, code: string) =>
       client.text('evaluate_script', { pageId: await pageOf(client), function: `() => ${code}` }),
     tabs: (client: RawClient) => client.text('list_pages'),
+    select: (client: RawClient, pageId: number) => client.call('select_page', { pageId }),
   },
 };
 
@@ -50,7 +52,7 @@ const installed = Object.values(BROWSERS).filter(({ server }) => server === 'pla
 describe.skipIf(!CHROMIUM).each(installed)(
   '$server beside a Chromium of the session',
   { timeout: 120_000 },
-  ({ server, process: name, navigate, newTab, run, tabs }) => {
+  ({ server, process: name, navigate, newTab, run, tabs, select }) => {
     const config = { servers: { browser: besideChromium(server) } };
 
     test('after kill -9 of the server the next call has the tabs, the text of a form not sent, and what scripts hold', async () => {
@@ -70,6 +72,8 @@ describe.skipIf(!CHROMIUM).each(installed)(
       const told = await tabs(client);
       expect(told).toMatch(/was ended by SIGKILL .* Beside it "chromium" went on.*new snapshot/s);
       for (const page of ['/first', '/form']) expect(told).toContain(page);
+      // Which tab is selected was the server's own knowledge.
+      await select(client, Number(/(\d+): .*\/form/.exec(told)?.[1]));
       expect(await run(client, 'document.getElementById("text").value + " " + window.held')).toContain(
         'not sent 42',
       );

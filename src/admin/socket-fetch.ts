@@ -25,7 +25,6 @@ export function fetchOver(socketPath: string): Fetch {
           socketPath,
           method,
           headers: Object.fromEntries(new Headers(headers)),
-          ...(signal ? { signal } : {}),
         },
         (incoming) => {
           const { statusCode = 0, rawHeaders } = incoming;
@@ -40,6 +39,14 @@ export function fetchOver(socketPath: string): Fetch {
         },
       );
       outgoing.on('error', reject);
+      // Not by an option of the request: that tells of it where nobody listens, once the answer is there.
+      const abort = () => {
+        reject(new DOMException('This operation was aborted', 'AbortError'));
+        outgoing.destroy();
+      };
+      if (signal?.aborted) abort();
+      signal?.addEventListener('abort', abort, { once: true });
+      outgoing.once('close', () => signal?.removeEventListener('abort', abort));
       outgoing.end(typeof body === 'string' ? body : undefined);
     });
 }

@@ -49,6 +49,8 @@ export class Outbox {
   /** What the stream is for; undefined where only the store knows. */
   #head: StreamHead | undefined;
   #headStored: boolean;
+  /** Where its request is. Most are answered before anybody needs to know, so it is only worked out then. */
+  #sent: (() => SentRequest) | undefined;
   #arrived = false;
 
   /** Use `Outboxes`. @param head what a new stream is for; nothing is stored of it before its first message or `keep` */
@@ -78,13 +80,16 @@ export class Outbox {
    * Notes where the request is, so that another process could take its answer: stored when this resolves, or together
    * with the head. Until then the client does not know the stream and could not come back for it.
    */
-  note(sent: SentRequest): Promise<void> | undefined {
-    const { store } = this.#outboxes;
-    const head = this.#head ?? store.streams.head(this.stream);
-    if (!head) return undefined;
-    const noted = (this.#head = { ...head, sent });
-    if (!this.#headStored) return undefined;
-    return store.write(() => store.streams.open(this.stream, noted), 'process');
+  note(sent: () => SentRequest): Promise<void> | undefined {
+    if (this.#headStored) {
+      const { store } = this.#outboxes;
+      this.#head ??= store.streams.head(this.stream);
+      if (!this.#head) return undefined;
+      const head = { ...this.#head, sent: sent() };
+      return store.write(() => store.streams.open(this.stream, head), 'process');
+    }
+    this.#sent = sent;
+    return undefined;
   }
 
   /** The answer is here and not stored yet: the next worker is to have it, should this one die now. */
@@ -94,11 +99,13 @@ export class Outbox {
     this.#outboxes.arrived(this.stream, answer);
   }
 
-  /** @returns what is to be stored now, once */
-  #takeHead(): StreamHead | undefined {
-    if (this.#headStored) return undefined;
+  /** @returns what is to be stored now, once; of a request that is answered no more than what it was */
+  #takeHead(answered = false): StreamHead | undefined {
+    if (this.#headStored || !this.#head) return undefined;
     this.#headStored = true;
-    return this.#head;
+    const sent = this.#sent;
+    this.#sent = undefined;
+    return answered || !sent ? this.#head : { ...this.#head, sent: sent() };
   }
 
   /**
@@ -112,11 +119,10 @@ export class Outbox {
     const { store, clock } = this.#outboxes;
     const data = JSON.stringify(message);
     const seq = ++this.#seq;
-    const head = this.#takeHead();
+    const head = this.#takeHead(last);
     const write = store.write(() => {
       if (head && !last) store.streams.open(this.stream, head); // in a row of its own: it may change
-      const kept = head && last ? withoutSent(head) : undefined;
-      store.streams.append(this.stream, seq, data, last, clock.now(), kept);
+      store.streams.append(this.stream, seq, data, last, clock.now(), last ? head : undefined);
       record?.();
       this.#sinceTrim.messages += 1;
       this.#sinceTrim.bytes += data.length;
@@ -220,9 +226,4 @@ export class Outbox {
     this.#outboxes.read.delete(this);
     return reader;
   }
-}
-
-/** Where a request was sent is of no use any more once it is answered. */
-function withoutSent({ attachment, request, method, instance }: StreamHead): StreamHead {
-  return { attachment, request, method, instance };
 }

@@ -29,10 +29,10 @@ export interface Stream {
   send(message: Message): void;
   /** The client is served no more. */
   close?(): void;
-  /** Notes where the stream's request is, before it is sent on; a promise is to be awaited first. */
   /** Has the next worker know the answer until it is stored. */
   readonly arrived?: ((answer: Arrived) => void) | undefined;
-  readonly note?: ((sent: SentRequest) => Promise<void> | undefined) | undefined;
+  /** Notes where the stream's request is, before it is sent on; a promise is to be awaited first. */
+  readonly note?: ((sent: () => SentRequest) => Promise<void> | undefined) | undefined;
 }
 
 /** What of a request's params tells for which server it is. */
@@ -124,8 +124,9 @@ export class LegacyPeer implements Outlet {
         const { note } = stream;
         exchange.arrived = stream.arrived;
         if (note) {
-          const rest = { session: session.id, principal: exchange.principal, params: routingOf(params) };
-          exchange.note = (sent) => note({ ...sent, ...rest });
+          const { principal } = exchange;
+          exchange.note = (sent) =>
+            note(() => ({ ...sent, session: session.id, principal, params: routingOf(params) }));
         }
         return session.request(exchange);
       });

@@ -11,7 +11,7 @@ const FLOORS = [
   ['session', 'catalog'],
   ['upstream', 'admin'],
   ['leftovers.ts', 'http.ts'],
-  ['proxy.ts', 'keeper'],
+  ['proxy.ts', 'keeper', 'daemon'],
   ['cli', 'api'],
   ['index.ts'],
 ];
@@ -146,5 +146,7 @@ test('the drivers of SQLite and of child processes stand in their own rooms', ()
   const users = (module: string) =>
     [...parsed].filter(([, tree]) => tree.text.includes(`'${module}'`)).map(([file]) => roomOf(file));
   expect(new Set(users('better-sqlite3'))).toEqual(new Set(['store']));
-  expect(['downstream', 'keeper']).toEqual(expect.arrayContaining([...new Set(users('node:child_process'))]));
+  expect(['daemon', 'downstream', 'keeper']).toEqual(
+    expect.arrayContaining([...new Set(users('node:child_process'))]),
+  );
 });

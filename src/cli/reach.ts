@@ -6,7 +6,7 @@ import { stateFolderOf } from '../config/places.js';
 import type { Config } from '../config/schema.js';
 import { isRunning } from '../downstream/process-mark.js';
 import { ProxyError } from '../errors.js';
-import { isThere, socketIn } from '../keeper/find-daemon.js';
+import { isThere, socketIn } from '../daemon/find.js';
 import { openSqliteStore } from '../store/sqlite.js';
 
 /** A process that uses the store and has no URL may be starting, or a command like this one: it gets this long, ms. */

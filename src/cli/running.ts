@@ -3,9 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { findConfigFile, stateFolderOf } from '../config/places.js';
 import { isRunning, markOf } from '../downstream/process-mark.js';
 import { ProxyError } from '../errors.js';
-import { CONTROL_PATH, type ProxyStatus, type Upgraded } from '../keeper/control-words.js';
-import { socketIn } from '../keeper/find-daemon.js';
-import { NotTaken, Wire } from '../keeper/wire.js';
+import { CONTROL_PATH, type ProxyStatus, type Upgraded } from '../daemon/words.js';
+import { socketIn } from '../daemon/find.js';
+import { NotTaken, Wire } from '../daemon/wire.js';
 
 interface Options {
   config?: string;

@@ -2,7 +2,7 @@ import { fstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { findConfigFile, stateFolderOf } from '../config/places.js';
 import { ProxyError } from '../errors.js';
-import { canListenIn } from '../keeper/find-daemon.js';
+import { canListenIn } from '../daemon/find.js';
 import type { ServeOptions } from './alone.js';
 
 /** `mcp-session-proxy serve`. Loads no more than its part needs: a keeper has little to die of, a shim little to wait for. */

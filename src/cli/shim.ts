@@ -3,11 +3,11 @@ import { resolve } from 'node:path';
 import { LOCAL_MCP_PATH } from '../admin/api-path.js';
 import { findConfigFile, stateFolderOf } from '../config/places.js';
 import { asProxyError } from '../errors.js';
-import { Carrier } from '../keeper/carrier.js';
-import { socketIn, startDaemon } from '../keeper/find-daemon.js';
-import { Presence } from '../keeper/presence.js';
-import { Shim } from '../keeper/shim.js';
-import { Wire } from '../keeper/wire.js';
+import { Carrier } from '../daemon/carrier.js';
+import { socketIn, startDaemon } from '../daemon/find.js';
+import { Presence } from '../daemon/presence.js';
+import { Shim } from '../daemon/shim.js';
+import { Wire } from '../daemon/wire.js';
 import { VERSION } from '../version.js';
 import type { ServeOptions } from './alone.js';
 

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { CONTROL_PATH, type Attached, type Attaching } from './control-words.js';
+import { CONTROL_PATH, type Attached, type Attaching } from './words.js';
 import { NotTaken, type Wire } from './wire.js';
 
 /** A proxy that listens and does not answer is given up after this long, milliseconds; one that stops needs ten seconds. */

@@ -6,13 +6,7 @@ import { log } from '../logger.js';
 import { isFields } from '../protocol/messages.js';
 import { readBody, type Handler, type Routes } from '../upstream/listener.js';
 import { isNewer } from '../version.js';
-import {
-  CONTROL_PATH,
-  type Attached,
-  type Attaching,
-  type ProxyStatus,
-  type Upgraded,
-} from './control-words.js';
+import { CONTROL_PATH, type Attached, type Attaching, type ProxyStatus, type Upgraded } from './words.js';
 
 const LOOK_EVERY = 30_000;
 const MAX_BODY = 16 * 1024;
